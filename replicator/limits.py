@@ -1,0 +1,122 @@
+"""Every bound of the node as data, each with its reason; relations are checked when it is made.
+
+Pure; imports nothing of the project. Units stand last in the names (`_bytes_max`, `_seconds`,
+`_ms`). An operator may change any of them in the `[limits]` table of ``replicator.toml``; what
+peers may rely on (`PROTOCOL_FLOOR`) cannot be lowered.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+PROTOCOL_FLOOR: Final = {
+    "message_bytes_max": 1024 * 1024,
+    "post_bytes_max": 256 * 1024,
+    "items_max": 500,
+}
+"""What every node of protocol 1.0 accepts at least; larger limits are announced."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The bounds of one node.
+
+    Raises:
+        ValueError: two of them contradict each other; the message names both.
+    """
+
+    # Messages
+    message_bytes_max: int = 1024 * 1024
+    """One request or answer body after decompression; 500 posts of 1 kB fit with room."""
+    items_max: int = 500
+    """Refs, models or ids in one message: enough that one message's overhead is noise."""
+    json_depth_max: int = 32
+    """Nesting of a document; protocol 1.0 needs 6, an extension may need more."""
+    header_bytes_max: int = 16 * 1024
+    """All header fields of a request; 8 signatures and their keys need 3 kB."""
+    envelope_signatures_max: int = 8
+    """Keys that may sign one message: verification is the costly part of admission."""
+
+    # Posts
+    post_bytes_max: int = 256 * 1024
+    """Canonical bytes of one post; longest post of a real corpus: 160 kB."""
+    post_signatures_max: int = 8
+    """Signatures kept with one post: its node key and the pools it belongs to."""
+    post_tags_max: int = 64
+    tag_chars_max: int = 128
+    post_attachments_max: int = 64
+    future_seconds_max: int = 86_400
+    """A post dated further ahead is refused for now: clocks and time zones err by hours."""
+
+    # Time
+    window_seconds: int = 60
+    """How far a signature's `created` may be from the clock at receipt."""
+    answer_seconds: float = 15.0
+    """How long a gateway holds a request open before it answers `busy`."""
+    peer_call_seconds: float = 20.0
+    """Total deadline of one call to a peer, connecting included."""
+    connect_seconds: float = 3.0
+    lease_seconds: int = 30
+    """A lane's or fetch batch's lease; longer than any one call to a peer."""
+    claim_seconds: int = 30
+    """How long one holder may keep others from fetching the same digest."""
+    slice_seconds: float = 8.0
+    """How long one task works for one peer before it lets others in."""
+    work_body_seconds: int = 60
+    """How long a request body waits in Redis for its worker."""
+    doorbell_seconds: int = 30
+    """After this long an unanswered doorbell may be rung again (its message was lost)."""
+
+    # Pages and batches
+    inline_post_bytes_max: int = 64 * 1024
+    """A larger post is announced by its ref: the peer may have it already."""
+    batch_bytes_max: int = 512 * 1024
+    """Canonical bytes in one put or get answer; leaves room for signatures and refs."""
+    scan_rows_max: int = 20_000
+    """Change-log entries one pull page may look at before it answers with `more`."""
+    answers_in_flight_max: int = 1_000
+    """Requests one gateway holds open; more are answered `busy`."""
+    in_flight_bytes_max: int = 64 * 1024 * 1024
+    """Request bodies that one gateway holds in memory or in Redis."""
+
+    # Retry
+    retry_base_seconds: float = 1.0
+    retry_cap_seconds: float = 300.0
+    """Longest pause between two tries: a peer that returns is noticed within minutes."""
+    fetch_attempts_max: int = 12
+    """Tries of one item with one holder before it is a dead letter (about half an hour)."""
+    fetch_queue_items_max: int = 100_000
+    """Items queued for one holder; more are left to repair."""
+    dead_letters_max: int = 10_000
+    refusal_records_max: int = 1_000
+    """Refused requests kept for the operator to look at."""
+
+    # Repair and upkeep
+    tick_seconds: float = 1.0
+    """How often the reconciler looks for due work."""
+    pull_seconds: float = 15.0
+    """How often a node looks for what it lacks at each pool-mate (jittered by a third)."""
+    pages_ahead: int = 1
+    """Pages of a pull that are fetched while one is being stored."""
+
+    def __post_init__(self) -> None:
+        for name, floor in PROTOCOL_FLOOR.items():
+            if getattr(self, name) < floor:
+                raise ValueError(f"{name} may not be below {floor}, which every node accepts")
+        self._require(self.connect_seconds < self.peer_call_seconds, "connect < peer_call")
+        self._require(self.peer_call_seconds < self.lease_seconds, "peer_call < lease")
+        self._require(self.slice_seconds < self.lease_seconds, "slice < lease")
+        self._require(self.answer_seconds < self.peer_call_seconds, "answer < peer_call")
+        self._require(self.answer_seconds < self.work_body_seconds, "answer < work_body")
+        self._require(self.post_bytes_max <= self.batch_bytes_max, "post_bytes <= batch_bytes")
+        self._require(
+            self.inline_post_bytes_max <= self.post_bytes_max, "inline_post_bytes <= post_bytes"
+        )
+        self._require(
+            self.batch_bytes_max <= self.message_bytes_max * 3 // 4,
+            "batch_bytes <= 3/4 message_bytes",
+        )
+        self._require(self.retry_base_seconds <= self.retry_cap_seconds, "retry_base <= retry_cap")
+
+    def _require(self, holds: bool, relation: str) -> None:
+        if not holds:
+            raise ValueError(f"limits contradict each other: {relation} does not hold")
