@@ -1,0 +1,1 @@
+"""What goes over the wire: identifiers, posts, messages, encodings and signatures. Pure."""
