@@ -160,8 +160,8 @@ class PutAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why a request was not served.
 
-    ``versions`` and ``model_versions`` on ``version-mismatch``: what is spoken. ``time`` on ``stale``:
-    the answerer's clock in ms. ``retry_after`` on ``busy``: whole seconds.
+    ``versions`` and ``model_versions`` on ``version-mismatch``: what is spoken. ``time`` on
+    ``stale``: the answerer's clock in ms. ``retry_after`` on ``busy``: whole seconds.
     """
 
     code: str
@@ -180,4 +180,3 @@ class UnsupportedAnswer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Answer = PullAnswer | GetAnswer | PutAnswer | ErrorAnswer | UnsupportedAnswer
-

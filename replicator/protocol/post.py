@@ -6,7 +6,6 @@ node stores and sends is a `Post`; it is made by `post_of` from content, never b
 """
 
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ import msgspec
 
 from replicator.errors import Malformed
 from replicator.limits import Limits
+from replicator.protocol.characters import forbidden_in
 from replicator.protocol.ids import (
     SIGNATURE_PATTERN,
     Digest,
@@ -29,9 +29,6 @@ from replicator.protocol.ids import (
 
 SIGNING_LABEL: Final = b"replicator:post:1.0\n"
 """What stands before the canonical bytes when a post is signed (domain separation)."""
-
-# XML 1.0 characters except U+000D; surrogates are outside of it by construction
-_FORBIDDEN = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class Attachment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -164,9 +161,8 @@ def _check_strings(content: Content) -> None:
     for attachment in content.attachments:
         named += [("attachments", attachment.name), ("attachments", attachment.mimetype)]
     for name, value in named:
-        found = _FORBIDDEN.search(value)
-        if found is not None:
-            raise Malformed(f"{name}: character U+{ord(found.group()):04X} is not allowed")
+        if found := forbidden_in(value):
+            raise Malformed(f"{name}: character {found} is not allowed")
 
 
 def _check_bounds(content: Content, limits: Limits) -> None:
