@@ -49,6 +49,8 @@ class Added(StrEnum):
     """Stored in place of another content of the same id (equivocation, smaller digest wins)."""
     LOST = "lost"
     """Another content of the same id is kept (equivocation); this digest is now decided."""
+    CONFLICT = "conflict"
+    """`Store.publish` only: the id is held with another content; nothing was changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,12 @@ class Store(Protocol):
         A digest that is stored leaves `gaps`. Posts given twice in one call are stored once.
         """
 
+    def publish(self, items: Sequence[Incoming], now: int) -> list[Added]:
+        """As `add`, for posts made here: an id that is held with another digest is `CONFLICT`.
+
+        Of two items of one call with the same id the first counts. This node never equivocates.
+        """
+
     def decide(self, digests: Collection[Digest], reason: str, now: int) -> None:
         """Record digests as decided against, by lasting policy; they leave `gaps`."""
 
@@ -199,6 +207,9 @@ class Store(Protocol):
 
     def digests(self) -> list[tuple[Digest, int]]:
         """Return (digest, published) of every held post, ordered by digest."""
+
+    def last_change(self) -> int:
+        """Return the sequence of the last change-log entry, 0 where there is none. Cheap."""
 
     def totals(self) -> Totals:
         """Return counts."""
@@ -486,12 +497,21 @@ class Ring:
     """One doorbell message: run ``task`` for ``peer`` (None: for the node).
 
     ``note`` is what a person reads in Flower besides the peer ("3 posts, 4,096 bytes").
+
+    Raises:
+        ValueError: an answer without the token of its request, or work for a peer without one.
     """
 
     task: Literal["answer", "announce", "fetch", "pull", "repair", "upkeep"]
     peer: NodeId | None = None
     token: str | None = None
     note: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.task == "answer") != (self.token is not None):
+            raise ValueError("an answer, and nothing else, has the token of a request")
+        if self.peer is None and self.task not in ("answer", "upkeep"):
+            raise ValueError(f"{self.task} needs a peer")
 
 
 class Doorbell(Protocol):

@@ -1,0 +1,68 @@
+"""The one place where a node is wired from its settings.
+
+Every process of a node calls `open_node` once and `close_node` at its end. Nothing connects
+before it is used, so a process that starts before its database or Valkey does not fail.
+"""
+
+import random
+
+from replicator.adapters.background import ThreadBackground
+from replicator.adapters.broker import KombuDoorbell
+from replicator.adapters.clock import SystemClock
+from replicator.adapters.http import HttpTransport
+from replicator.adapters.keyfiles import KeyFiles
+from replicator.adapters.redis.work import RedisWorkState
+from replicator.adapters.sql.store import SqlStore
+from replicator.errors import ConfigurationError
+from replicator.node.context import Node
+from replicator.node.identity import Identity
+from replicator.settings import Settings
+
+
+def load_identity(settings: Settings) -> Identity:
+    """Load the node's keys.
+
+    Raises:
+        ConfigurationError: a key file is missing, readable by others, or locked.
+    """
+    keys = KeyFiles(settings.keys_folder).load(settings.key_passphrase)
+    if not keys.node:
+        raise ConfigurationError(
+            f"{settings.keys_folder} holds no node key: run 'replicator init', or restore your keys"
+        )
+    if 1 + len(keys.pools) > settings.limits.envelope_signatures_max:
+        raise ConfigurationError(
+            f"{len(keys.pools)} pool keys are more than messages can be signed with "
+            f"({settings.limits.envelope_signatures_max - 1})"
+        )
+    return Identity(settings.node_id, keys.node, keys.pools)
+
+
+def open_node(settings: Settings) -> Node:
+    """Wire a node of real parts.
+
+    Raises:
+        ConfigurationError: settings or key files are not fit to run with.
+    """
+    limits = settings.limits
+    return Node(
+        identity=load_identity(settings),
+        limits=limits,
+        policy=settings.policy,
+        store=SqlStore(settings.database_url, limits),
+        work=RedisWorkState(settings.work, settings.prefix, limits),
+        doorbell=KombuDoorbell(settings.broker, settings.node_id),
+        transport=HttpTransport(limits),
+        clock=SystemClock(),
+        random=random.SystemRandom(),
+        background=ThreadBackground(limits.pages_ahead + settings.lanes_threads),
+        address=settings.address,
+    )
+
+
+def close_node(node: Node) -> None:
+    """Close the node's connections and threads; safe to call twice."""
+    for part in (node.background, node.transport, node.doorbell, node.work, node.store):
+        close = getattr(part, "close", None)
+        if close is not None:
+            close()

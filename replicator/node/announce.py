@@ -1,0 +1,114 @@
+"""The lane of one peer: read the change log after its cursor, send signed puts, move the cursor.
+
+One delivery per peer is in flight at a time (a lease saves work; the cursor's compare-and-set is
+the fence). The lane moves on any successful answer, whatever the items say; on ``busy`` or no
+answer it stays. What a peer cannot take even alone is left to repair.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from replicator.errors import CursorConflict, ErrorCode, PeerRefused, ReplicatorError
+from replicator.node.context import Node
+from replicator.node.health import ask, reachable
+from replicator.node.ports import LanePage, Peer
+from replicator.protocol import codec
+from replicator.protocol.ids import NodeId
+from replicator.protocol.messages import Put
+from replicator.protocol.post import Ref
+from replicator.rules.batching import plan_put
+
+log = structlog.get_logger()
+
+_HALVE_ON = frozenset({ErrorCode.MALFORMED, ErrorCode.TOO_LARGE})
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What one run of a lane did; ``more``: the slice ended before the lane did."""
+
+    peer: NodeId
+    puts: int = 0
+    posts: int = 0
+    more: bool = False
+    ended: str = "done"
+
+
+def announce(node: Node, peer_id: NodeId) -> Announced:
+    """Deliver what a peer's lane holds, for at most a slice of time."""
+    node.work.hear("announce", peer_id)
+    token = secrets.token_urlsafe(12)
+    if not node.work.hold("announce", peer_id, token, node.clock.now()):
+        return Announced(peer_id, ended="held elsewhere")
+    try:
+        return _run_lane(node, peer_id)
+    finally:
+        node.work.release("announce", peer_id, token)
+
+
+def _run_lane(node: Node, peer_id: NodeId) -> Announced:
+    deadline = node.clock.monotonic() + node.limits.slice_seconds
+    puts = posts = 0
+    items_max = node.limits.items_max
+    while True:
+        peer = node.store.peer(peer_id)
+        if peer is None or not reachable(node, peer):
+            return Announced(peer_id, puts, posts, ended="not reachable")
+        page = next_page(node, peer)
+        if not page.refs:
+            return Announced(peer_id, puts, posts)
+        if node.clock.monotonic() >= deadline:
+            return Announced(peer_id, puts, posts, more=True)
+        try:
+            sent, moved = _deliver(node, peer, page, items_max)
+        except CursorConflict:
+            return Announced(peer_id, puts, posts, ended="overtaken")
+        except ReplicatorError as error:
+            log.info("lane.stopped", peer=peer_id, reason=str(error))
+            return Announced(peer_id, puts, posts, ended=type(error).__name__)
+        puts += 1
+        posts += sent if moved else 0
+        items_max = node.limits.items_max if moved else max(1, sent // 2)
+
+
+def next_page(node: Node, peer: Peer) -> LanePage:
+    """Return what the lane has to say next, moving its cursor past entries it need not say."""
+    pools = peer.pools & node.identity.pools
+    limits = node.limits
+    while True:
+        page = node.store.lane(peer, pools, limits.items_max, limits.batch_bytes_max)
+        if page.refs or page.upto == peer.pushed:
+            return page
+        node.store.move_lane(peer.id, peer.pushed, page.upto)
+        moved = node.store.peer(peer.id)
+        if moved is None:
+            return LanePage((), (), page.upto)
+        peer = moved
+
+
+def _deliver(node: Node, peer: Peer, page: LanePage, items_max: int) -> tuple[int, bool]:
+    """Send one put; return how many posts it named and whether the lane moved past them."""
+    plan = plan_put(page.refs, node.limits, items_max)
+    refs = page.refs[: plan.count]
+    try:
+        ask(node, peer, _put(node, refs, inline=plan.inline))
+    except PeerRefused as refusal:
+        if refusal.code not in _HALVE_ON:
+            raise
+        if plan.count > 1:
+            return plan.count, False
+        log.warning("lane.undeliverable", peer=peer.id, post=refs[0].id, code=refusal.code)
+    upto = page.upto if plan.count == len(page.refs) else page.positions[plan.count - 1]
+    node.store.move_lane(peer.id, peer.pushed, upto)
+    return plan.count, True
+
+
+def _put(node: Node, refs: Sequence[Ref], *, inline: bool) -> Put:
+    if not inline:
+        return Put(refs=tuple(refs))
+    order = {ref.digest: place for place, ref in enumerate(refs)}
+    posts = sorted(node.store.get(digests=order), key=lambda post: order[post.digest])
+    return Put(models=tuple(codec.model_tree(post) for post in posts))

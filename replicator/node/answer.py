@@ -1,0 +1,188 @@
+"""Answer one admitted request; the work behind the task `answer`.
+
+Checks run in the order versions, type, arguments, policy (the envelope was checked by the
+gateway). Nothing is saved before all of them have passed: then the sender is pinned on first
+contact, its membership noted, and the request served. Nothing here ever waits for a peer.
+A request that was answered already, or expired, is left alone.
+"""
+
+import gzip
+from dataclasses import dataclass
+
+import structlog
+
+from replicator.errors import ErrorCode, Malformed, NotSupported, Refusal, Unavailable
+from replicator.node import serving
+from replicator.node.admission import Asker, error_answer, make_reply, sender_admission
+from replicator.node.context import Node
+from replicator.node.doorbells import ring
+from replicator.node.ports import Health, Receipt, RefusalRecord
+from replicator.protocol import codec
+from replicator.protocol.messages import (
+    MODEL_NAME,
+    MODEL_VERSION,
+    PROTOCOL_VERSION,
+    REQUEST_TYPES,
+    Answer,
+    ErrorAnswer,
+    Get,
+    Pull,
+    Put,
+    Request,
+    RequestHead,
+)
+from replicator.rules import policy, trust
+
+log = structlog.get_logger()
+
+_COMPRESS_FROM_BYTES = 1024
+"""Below this a compressed answer saves less than it costs."""
+_BUSY_RETRY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a person reads of one answered request."""
+
+    sender: str
+    type: str
+    outcome: str
+    items: int = 0
+
+
+def answer(node: Node, token: str) -> Answered:
+    """Answer the request stored under ``token`` and hand the reply to its gateway."""
+    taken = node.work.take_request(token)
+    if taken is None:
+        return Answered("", "", "gone")
+    receipt, body = taken
+    kind = "?"
+    items = 0
+    try:
+        tree = codec.decode(receipt.media_type, body, node.limits)
+        head = _check_versions(tree)
+        kind = head.type
+        request = _read_arguments(tree, head)
+        sender = _admit(node, receipt, request)
+        reply_with, items = _serve(node, receipt, request, sender)
+    except Malformed as error:
+        reply_with = _refused(node, receipt, Refusal(ErrorCode.MALFORMED, str(error)[:500]))
+    except (Refusal, NotSupported) as error:
+        reply_with = _refused(node, receipt, error)
+    except Unavailable as error:
+        log.warning("answer.unavailable", sender=receipt.sender, reason=str(error))
+        refusal = Refusal(ErrorCode.BUSY, "try again", retry_after=_BUSY_RETRY_SECONDS)
+        reply_with = error_answer(node, refusal, node.clock.now())
+    except Exception:
+        failure = Refusal(ErrorCode.UNEXPECTED, "an unexpected error; it is logged here")
+        _send(node, receipt, error_answer(node, failure, node.clock.now()))
+        raise
+    _send(node, receipt, reply_with)
+    outcome = reply_with.code if isinstance(reply_with, ErrorAnswer) else type(reply_with).__name__
+    return Answered(receipt.sender, kind, outcome, items)
+
+
+def _check_versions(tree: codec.Tree) -> RequestHead:
+    head = codec.read(tree, RequestHead)
+    if head.protocol != PROTOCOL_VERSION:
+        raise Refusal(
+            ErrorCode.VERSION_MISMATCH,
+            f"protocol {head.protocol[:40]!r} is not spoken here, {PROTOCOL_VERSION} is",
+        )
+    if (head.model.name, head.model.version) != (MODEL_NAME, MODEL_VERSION):
+        raise Refusal(
+            ErrorCode.VERSION_MISMATCH,
+            f"model {head.model.name[:40]!r} {head.model.version[:40]!r} is not held here, "
+            f"{MODEL_NAME} {MODEL_VERSION} is",
+        )
+    return head
+
+
+def _read_arguments(tree: codec.Tree, head: RequestHead) -> Request:
+    match head.type:
+        case "pull":
+            pull = codec.read(tree, Pull)
+            if pull.filter and pull.filter.nodes and pull.filter.except_nodes:
+                raise Malformed("filter: nodes and except_nodes exclude each other")
+            return pull
+        case "get":
+            return codec.read(tree, Get)
+        case "put":
+            put = codec.read(tree, Put)
+            if (put.refs is None) == (put.models is None):
+                raise Malformed("put: exactly one of refs and models is needed")
+            return put
+    raise NotSupported(f"request type {head.type[:40]!r}; known: {', '.join(REQUEST_TYPES)}")
+
+
+def _admit(node: Node, receipt: Receipt, request: Request) -> policy.Sender:
+    """Apply trust and policy, then pin on first contact and note proved membership."""
+    admitted = sender_admission(node, receipt.sender, receipt.node_keys, receipt.pool_keys)
+    sender = policy.Sender(pinned=admitted.source != "open", pools=admitted.pools)
+    match request:
+        case Put():
+            policy.check_put(node.policy, sender)
+        case Pull(scope=scope):
+            policy.visible_scopes(node.policy, "pull", sender, scope)
+        case Get():
+            policy.visible_scopes(node.policy, "get", sender, None)
+    _remember(node, receipt, admitted)
+    return sender
+
+
+def _remember(node: Node, receipt: Receipt, admitted: trust.Admission) -> None:
+    now = node.clock.now()
+    if admitted.source in ("pool", "operator"):
+        node.store.pin(receipt.sender, receipt.node_keys, admitted.source, now)
+    if admitted.source == "open":
+        return
+    peer = node.store.peer(receipt.sender)
+    if peer is None and admitted.pools:
+        node.store.add_peer(receipt.sender, None, now)
+    if admitted.pools and (peer is None or not admitted.pools <= peer.pools):
+        node.store.join_pools(receipt.sender, admitted.pools)
+    if peer is not None and node.work.health(receipt.sender).failures:
+        node.work.set_health(receipt.sender, Health())
+        ring(node, "announce", [receipt.sender], "it is back")
+
+
+def _serve(
+    node: Node, receipt: Receipt, request: Request, sender: policy.Sender
+) -> tuple[Answer, int]:
+    def fits(candidate: Answer) -> bool:
+        encoded = codec.encode(receipt.media_type, codec.answer_tree(candidate))
+        return len(encoded) <= node.limits.message_bytes_max
+
+    match request:
+        case Pull():
+            scopes = policy.visible_scopes(node.policy, "pull", sender, request.scope)
+            return serving.pull(node, request, scopes, fits)
+        case Get():
+            scopes = policy.visible_scopes(node.policy, "get", sender, None)
+            return serving.get(node, request, scopes, fits)
+        case Put():
+            return serving.put(node, request, receipt.sender, sender)
+
+
+def _refused(node: Node, receipt: Receipt, error: Refusal | NotSupported) -> Answer:
+    code = error.code if isinstance(error, Refusal) else "not-supported"
+    now = node.clock.now()
+    node.work.note_refusal(RefusalRecord(now, receipt.sender, code, str(error)[:200]))
+    return error_answer(node, error, now)
+
+
+def _send(node: Node, receipt: Receipt, answer_document: Answer) -> None:
+    body = codec.encode(receipt.media_type, codec.answer_tree(answer_document))
+    encoding = None
+    if receipt.accepts_gzip and len(body) >= _COMPRESS_FROM_BYTES:
+        body, encoding = gzip.compress(body, compresslevel=1, mtime=0), "gzip"
+    reply = make_reply(
+        node,
+        answer_document,
+        body,
+        token=receipt.token,
+        media_type=receipt.media_type,
+        asker=Asker(receipt.sender, receipt.base_digest, receipt.pool_keys),
+        content_encoding=encoding,
+    )
+    node.work.reply(receipt.gateway, reply)

@@ -1,0 +1,66 @@
+"""Getting to know a peer: read its signed node document, show who it is, add and pin it.
+
+The operator's word decides: an address that was given by hand, and the fingerprint shown, are
+what a first pin rests on. A node that is pinned already is never re-pinned here.
+"""
+
+from dataclasses import dataclass
+
+from replicator.errors import BadAnswer, KeyChanged, Malformed
+from replicator.node.context import Node
+from replicator.protocol import codec, node_document
+from replicator.protocol.ids import KeyText, NodeId
+from replicator.protocol.node_document import NodeDocument
+
+NODE_PATH = "/v1/node"
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """What a node said of itself, verified against its own keys, and what we knew before."""
+
+    document: NodeDocument
+    address: str
+    pinned: tuple[KeyText, ...]
+
+    @property
+    def node_id(self) -> NodeId:
+        """The node's id."""
+        return self.document.id
+
+
+def introduce(node: Node, address: str) -> Introduction:
+    """Read the node document at an address; save nothing.
+
+    Raises:
+        PeerUnavailable: nobody answers there.
+        BadAnswer: what is there is not a node document signed by the keys it names.
+    """
+    got = node.transport.get(
+        address.rstrip("/") + NODE_PATH,
+        seconds=node.limits.peer_call_seconds,
+        bytes_max=node.limits.message_bytes_max,
+    )
+    if got.status != 200:
+        raise BadAnswer(f"{address} answered {got.status} where its node document should be")
+    try:
+        document = node_document.read(codec.JSON, got.body, node.limits)
+    except Malformed as error:
+        raise BadAnswer(f"{address} gives no valid node document: {error}") from error
+    pins = node.store.pins(document.id)
+    return Introduction(document, address, tuple(pin.key for pin in pins if pin.state == "current"))
+
+
+def accept(node: Node, introduction: Introduction) -> None:
+    """Add an introduced node as a peer and pin its keys, unless it has pins.
+
+    Raises:
+        KeyChanged: it is pinned under other keys; the operator must re-pin it knowingly.
+    """
+    document = introduction.document
+    keys = node_document.keys_of(document)
+    if introduction.pinned and not set(introduction.pinned) & set(keys):
+        raise KeyChanged(f"{document.id} is pinned here under another key")
+    now = node.clock.now()
+    node.store.add_peer(document.id, introduction.address, now)
+    node.store.pin(document.id, keys, "address", now)

@@ -1,0 +1,31 @@
+"""What every use case is given: the node's identity, its limits and its ports.
+
+One `Node` is made per process by `replicator.bootstrap`; the simulator and the tests make theirs
+of in-memory twins. It holds no state of its own.
+"""
+
+import random
+from dataclasses import dataclass
+
+from replicator.limits import Limits
+from replicator.node.identity import Identity
+from replicator.node.ports import Background, Clock, Doorbell, Store, Transport, WorkState
+from replicator.rules.policy import Policy
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node as its use cases see it."""
+
+    identity: Identity
+    limits: Limits
+    policy: Policy
+    store: Store
+    work: WorkState
+    doorbell: Doorbell
+    transport: Transport
+    clock: Clock
+    random: random.Random
+    background: Background
+    address: str | None = None
+    """Where peers reach this node (for its node document)."""

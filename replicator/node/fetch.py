@@ -1,0 +1,138 @@
+"""Fetch queued posts from a holder: lease, get, verify, store, settle.
+
+The queue is work state: what it loses is found again by pull. An attempt is counted against an
+item only where the holder really answered for it; when the holder is away, the lease is given
+back untouched. An item that fails too often becomes a dead letter of that holder.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from replicator.errors import BadAnswer, PeerMisbehaved, PeerRefused, PeerUnavailable
+from replicator.node.context import Node
+from replicator.node.doorbells import ring_lanes
+from replicator.node.health import ask, reachable
+from replicator.node.intake import Judged, judge
+from replicator.node.ports import FetchLease, Incoming, Peer, Settlement
+from replicator.protocol.ids import Digest, NodeId
+from replicator.protocol.messages import Get, GetAnswer, Missing
+from replicator.rules.backoff import delay_seconds
+from replicator.rules.policy import Sender
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What one run did; ``more``: items are due still."""
+
+    peer: NodeId
+    gets: int = 0
+    stored: int = 0
+    failed: int = 0
+    more: bool = False
+    ended: str = "done"
+
+
+def fetch(node: Node, holder: NodeId) -> Fetched:
+    """Fetch due items from a holder, for at most a slice of time."""
+    node.work.hear("fetch", holder)
+    deadline = node.clock.monotonic() + node.limits.slice_seconds
+    gets = stored = failed = 0
+    while True:
+        peer = node.store.peer(holder)
+        if peer is None or not reachable(node, peer):
+            return Fetched(holder, gets, stored, failed, ended="not reachable")
+        lease = node.work.lease(
+            holder, node.limits.items_max, node.limits.batch_bytes_max, node.clock.now()
+        )
+        if lease is None:
+            return Fetched(holder, gets, stored, failed)
+        try:
+            outcome, kept = _fetch_lease(node, peer, lease)
+        except (PeerUnavailable, PeerMisbehaved, PeerRefused) as error:
+            node.work.settle(lease, Settlement(), node.clock.now())
+            log.info("fetch.stopped", peer=holder, reason=str(error))
+            return Fetched(holder, gets, stored, failed, ended=type(error).__name__)
+        gets, stored = gets + 1, stored + kept
+        failed += len(outcome.failed) + len(outcome.dead)
+        if node.clock.monotonic() >= deadline:
+            return Fetched(holder, gets, stored, failed, more=True)
+
+
+def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement, int]:
+    wanted = {item.ref.digest for item in lease.items}
+    known = node.store.known(wanted)
+    incoming: list[Incoming] = []
+    outcome = Settlement(done=tuple(known))
+    if wanted - known:
+        heard = ask(node, peer, Get(digests=tuple(sorted(wanted - known))))
+        if not isinstance(heard.answer, GetAnswer):
+            raise BadAnswer(f"{peer.id} answered get with something else")
+        sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
+        judged = judge(node, heard.answer.models, peer.id, sender)
+        incoming = _asked_for(judged, wanted)
+        node.store.add(incoming, node.clock.now())
+        outcome = _settlement(node, lease, known, judged, heard.answer.missing)
+    node.work.settle(lease, outcome, node.clock.now())
+    if outcome.missing or outcome.dead:
+        node.store.drop_gaps(peer.id, {*outcome.missing, *outcome.dead})
+    ring_lanes(node, incoming)
+    return outcome, len(incoming)
+
+
+def _asked_for(judged: Sequence[Judged], wanted: set[Digest]) -> list[Incoming]:
+    return [j.incoming for j in judged if j.incoming is not None and j.digest in wanted]
+
+
+def _settlement(
+    node: Node,
+    lease: FetchLease,
+    known: set[Digest],
+    judged: Sequence[Judged],
+    missing: Sequence[Missing],
+) -> Settlement:
+    """Say per leased item what became of it.
+
+    Items that an answer does not name did not fit and are given back, unless it named none: then
+    each of them counts an attempt, so that an empty answer is no endless loop.
+    """
+    results = {item.digest: item.objection for item in judged if item.digest is not None}
+    absent = {entry.digest for entry in missing}
+    done, gone = list(known), []
+    bad: dict[Digest, str] = {}
+    unnamed: list[Digest] = []
+    for digest in (item.ref.digest for item in lease.items if item.ref.digest not in known):
+        if digest in absent:
+            gone.append(digest)
+        elif digest not in results:
+            unnamed.append(digest)
+        elif (objection := results[digest]) is not None:
+            bad[digest] = objection
+        else:
+            done.append(digest)
+    if not done and not gone and not bad:
+        bad = dict.fromkeys(unnamed, "not in the answer")
+    failed, dead = _tried_again(node, lease, bad)
+    return Settlement(tuple(done), failed, tuple(gone), dead)
+
+
+def _tried_again(
+    node: Node, lease: FetchLease, bad: dict[Digest, str]
+) -> tuple[dict[Digest, int], dict[Digest, str]]:
+    """Split what was bad into (digest → next attempt) and (digest → why it is given up)."""
+    now, limits = node.clock.now(), node.limits
+    failed: dict[Digest, int] = {}
+    dead: dict[Digest, str] = {}
+    attempts = {item.ref.digest: item.attempts + 1 for item in lease.items}
+    for digest, objection in bad.items():
+        if attempts[digest] >= limits.fetch_attempts_max:
+            dead[digest] = objection
+            continue
+        wait = delay_seconds(
+            attempts[digest], limits.retry_base_seconds, limits.retry_cap_seconds, node.random
+        )
+        failed[digest] = now + int(wait * 1000)
+    return failed, dead

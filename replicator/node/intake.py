@@ -1,0 +1,124 @@
+"""What every post goes through on its way in, whoever delivered it: a put, a get or a pull.
+
+`judge` reads trees into posts, verifies all signatures in bulk, and applies trust and policy; it
+writes nothing. The caller stores what it gives. A digest that is known already is not verified
+again, unless it may bring a signature of a pool of ours that the held post lacks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from replicator.errors import Malformed
+from replicator.node.context import Node
+from replicator.node.ports import Incoming
+from replicator.protocol import codec
+from replicator.protocol.ids import Digest, KeyText, NodeId, origin_of
+from replicator.protocol.post import Post, SignedContent, post_of
+from replicator.protocol.signing import verify_posts
+from replicator.rules import policy, trust
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One delivered item.
+
+    Args:
+        post: what it holds, or None where it is malformed.
+        incoming: what to store, or None where it is not to be stored.
+        known: decided here before, with nothing new in it.
+        objection: why it is not taken, or None.
+    """
+
+    post: Post | None
+    incoming: Incoming | None = None
+    known: bool = False
+    objection: str | None = None
+
+    @property
+    def digest(self) -> Digest | None:
+        """The post's digest, where it could be read."""
+        return self.post.digest if self.post else None
+
+
+def judge(
+    node: Node, items: Sequence[Any], deliverer: NodeId, sender: policy.Sender
+) -> list[Judged]:
+    """Judge delivered item trees, one result per item, in order.
+
+    Args:
+        items: trees of `SignedContent`.
+        deliverer: the node that delivers them (not their origin).
+        sender: what was proved about it.
+    """
+    posts = [_read(node, item) for item in items]
+    readable = [post for post in posts if isinstance(post, Post)]
+    stale = _nothing_new(node, readable)
+    fresh = [post for post in readable if post.digest not in stale]
+    verified = dict(zip((id(post) for post in fresh), verify_posts(fresh), strict=True))
+    pins = _origin_pins(node, fresh)
+    now = node.clock.now()
+    results = []
+    for post in posts:
+        if isinstance(post, str):
+            results.append(Judged(None, objection=post))
+        elif post.digest in stale:
+            results.append(Judged(post, known=True))
+        elif not verified[id(post)]:
+            results.append(Judged(post, objection="bad-signature"))
+        else:
+            results.append(_judge_verified(node, post, deliverer, sender, pins, now))
+    return results
+
+
+def _read(node: Node, item: Any) -> Post | str:
+    try:
+        signed = codec.read(item, SignedContent)
+        return post_of(signed.content, signed.signatures, node.limits)
+    except Malformed as error:
+        return f"malformed: {error}"[:200]
+
+
+def _nothing_new(node: Node, posts: Sequence[Post]) -> set[Digest]:
+    """Return digests that are decided and bring no pool signature that the held post lacks."""
+    known = node.store.known({post.digest for post in posts})
+    if not known:
+        return known
+    held = {post.digest: post for post in node.store.get(digests=known)}
+    for post in posts:
+        mine = held.get(post.digest)
+        claims = trust.pools_of(post, node.identity.pools)
+        if mine is not None and any(not mine.signed_by(pool) for pool in claims):
+            known.discard(post.digest)
+    return known
+
+
+def _origin_pins(
+    node: Node, posts: Sequence[Post]
+) -> dict[NodeId, dict[KeyText, trust.KeyState]]:
+    origins = {origin_of(post.id) for post in posts}
+    pins: dict[NodeId, dict[KeyText, trust.KeyState]] = {
+        origin: {pin.key: pin.state for pin in its_pins}
+        for origin, its_pins in node.store.all_pins(origins).items()
+    }
+    pins[node.identity.node_id] = dict.fromkeys(node.identity.public_node_keys, "current")
+    return pins
+
+
+def _judge_verified(
+    node: Node,
+    post: Post,
+    deliverer: NodeId,
+    sender: policy.Sender,
+    pins: dict[NodeId, dict[KeyText, trust.KeyState]],
+    now: int,
+) -> Judged:
+    pools = trust.pools_of(post, node.identity.pools)
+    objection = (
+        trust.authentic(post, pins.get(origin_of(post.id), {}), node.identity.pools)
+        or policy.scope_objection(pools, sender, node.policy)
+        or policy.ref_objection(post.ref, now, node.limits)
+    )
+    if objection is not None:
+        return Judged(post, objection=objection)
+    return Judged(post, Incoming(post, deliverer, pools, entry_pools=pools - sender.pools))

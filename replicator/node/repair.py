@@ -1,0 +1,202 @@
+"""Repair, first form: pull a pool-mate's change log by cursor and take what is missing here.
+
+A cursor moves only in the transaction that stores, decides or records as a gap every ref before
+it, so that losing all of Redis loses nothing. A page of mostly unknown refs is followed by a page
+of models (history is on its way: one round trip instead of two), a page of mostly known posts by
+a page of refs. The next page is asked for while this one is being verified and stored.
+"""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
+
+import structlog
+
+from replicator.errors import (
+    BadAnswer,
+    CursorConflict,
+    ErrorCode,
+    Malformed,
+    PeerRefused,
+    ReplicatorError,
+)
+from replicator.node.context import Node
+from replicator.node.conversation import Heard
+from replicator.node.doorbells import ring, ring_lanes
+from replicator.node.health import ask, reachable
+from replicator.node.intake import judge
+from replicator.node.ports import Peer, Pending
+from replicator.protocol import codec
+from replicator.protocol.ids import Cursor, NodeId
+from replicator.protocol.messages import Pull, PullAnswer
+from replicator.protocol.post import Ref
+from replicator.rules.policy import Sender, ref_objection
+
+log = structlog.get_logger()
+
+Want = Literal["refs", "models"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What one run did; ``more``: the peer has further pages."""
+
+    peer: NodeId
+    pages: int = 0
+    stored: int = 0
+    wanted: int = 0
+    more: bool = False
+    ended: str = "done"
+
+
+def pull(node: Node, peer_id: NodeId) -> Pulled:
+    """Pull a peer's log for at most a slice of time; queue what could not be had at once.
+
+    While a full batch of earlier gaps is open, no further page is asked for: that bounds what a
+    peer can make this node remember.
+    """
+    node.work.hear("pull", peer_id)
+    token = secrets.token_urlsafe(12)
+    if not node.work.hold("pull", peer_id, token, node.clock.now()):
+        return Pulled(peer_id, ended="held elsewhere")
+    try:
+        if requeue_gaps(node, peer_id) >= node.limits.items_max:
+            return Pulled(peer_id, ended="gaps first")
+        return _guarded_run(node, peer_id)
+    finally:
+        node.work.release("pull", peer_id, token)
+
+
+def requeue_gaps(node: Node, peer_id: NodeId) -> int:
+    """Queue refs that earlier pulls passed and that are missing still; return how many."""
+    gaps = node.store.gaps(peer_id, node.limits.items_max)
+    if gaps:
+        _queue(node, peer_id, gaps)
+    return len(gaps)
+
+
+def _queue(node: Node, peer_id: NodeId, refs: Sequence[Ref]) -> None:
+    node.work.want(peer_id, refs, node.clock.now())
+    ring(node, "fetch", [peer_id], f"{len(refs)} refs")
+
+
+def _guarded_run(node: Node, peer_id: NodeId) -> Pulled:
+    peer = node.store.peer(peer_id)
+    if peer is None or not reachable(node, peer):
+        return Pulled(peer_id, ended="not reachable")
+    run = _Run(node, peer, node.clock.monotonic() + node.limits.slice_seconds)
+    try:
+        run.pages()
+    except CursorConflict:
+        run.ended = "overtaken"
+    except PeerRefused as refusal:
+        run.ended = _refused(node, peer, run.cursor, refusal)
+    except ReplicatorError as error:
+        log.info("pull.stopped", peer=peer_id, reason=str(error))
+        run.ended = type(error).__name__
+    return Pulled(peer_id, run.asked, run.stored, run.wanted, run.more, run.ended)
+
+
+class _Run:
+    """One slice of pulling from one peer; counts what it did as it goes."""
+
+    def __init__(self, node: Node, peer: Peer, deadline: float) -> None:
+        self._node = node
+        self._peer = peer
+        self._deadline = deadline
+        self.cursor = peer.pulled
+        self.asked = self.stored = self.wanted = 0
+        self.more = False
+        self.ended = "done"
+
+    def pages(self) -> None:
+        """Take page after page until there is no more, or the slice is over."""
+        want: Want = "refs"
+        coming: Pending[Heard] | None = self._ask(self.cursor, want)
+        while coming is not None:
+            heard = coming.result()
+            self.asked += 1
+            answer = _page_of(heard)
+            if answer.refs is not None and want == "refs" and self._mostly_new(answer.refs):
+                want = "models"
+                coming = self._ask(self.cursor, want)
+                continue
+            coming = self._ask_on(answer, want)
+            new = self._take(heard, answer)
+            if answer.models is not None and 2 * new < len(answer.models):
+                want = "refs"
+
+    def _ask(self, after: Cursor | None, want: Want) -> Pending[Heard]:
+        request = Pull(after=after, limit=self._node.limits.items_max, want=want)
+        return self._node.background.submit(partial(ask, self._node, self._peer, request))
+
+    def _ask_on(self, answer: PullAnswer, want: Want) -> Pending[Heard] | None:
+        self.more = answer.more and answer.cursor != self.cursor
+        if self.more and self._node.clock.monotonic() < self._deadline:
+            return self._ask(answer.cursor, want)
+        return None
+
+    def _mostly_new(self, items: Sequence[Any]) -> bool:
+        refs = _refs_of(items)
+        return 2 * len(self._node.store.known({ref.digest for ref in refs})) < len(refs)
+
+    def _take(self, heard: Heard, answer: PullAnswer) -> int:
+        """Commit one page with its cursor; return how many of its items were new."""
+        node, peer = self._node, self._peer
+        sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
+        judged = judge(node, answer.models or (), peer.id, sender)
+        refs = _refs_of(answer.refs or ())
+        incoming = [item.incoming for item in judged if item.incoming is not None]
+        objected = [item.post.ref for item in judged if item.post and item.objection]
+        gaps = _worth_fetching(node, [*refs, *objected])
+        node.store.record_pull(
+            peer.id,
+            self.cursor,
+            answer.cursor,
+            posts=incoming,
+            gaps=gaps,
+            now=node.clock.now(),
+        )
+        self.cursor = answer.cursor
+        self.stored += len(incoming)
+        self.wanted += len(gaps)
+        if gaps:
+            _queue(node, peer.id, gaps)
+        ring_lanes(node, incoming)
+        return len(incoming) + len(gaps)
+
+
+def _page_of(heard: Heard) -> PullAnswer:
+    if not isinstance(heard.answer, PullAnswer):
+        raise BadAnswer("pull was answered with something else than a page")
+    return heard.answer
+
+
+def _refs_of(items: Sequence[Any]) -> list[Ref]:
+    try:
+        return [codec.read(item, Ref) for item in items]
+    except Malformed as error:
+        raise BadAnswer(f"a page holds a bad ref: {error}") from error
+
+
+def _worth_fetching(node: Node, refs: Sequence[Ref]) -> list[Ref]:
+    """Return refs that are not decided here and that a fetch could bring."""
+    known = node.store.known({ref.digest for ref in refs})
+    now = node.clock.now()
+    return [
+        ref
+        for ref in refs
+        if ref.digest not in known and ref_objection(ref, now, node.limits) != "too-large"
+    ]
+
+
+def _refused(node: Node, peer: Peer, cursor: Cursor | None, refusal: PeerRefused) -> str:
+    """Start again from the epoch where the peer's log is another one than before."""
+    if refusal.code == ErrorCode.BAD_CURSOR and cursor is not None:
+        log.warning("pull.restarted", peer=peer.id, reason=refusal.message)
+        node.store.record_pull(peer.id, cursor, None, now=node.clock.now())
+        return "restarted from the epoch"
+    log.info("pull.refused", peer=peer.id, reason=str(refusal))
+    return refusal.code

@@ -1,0 +1,190 @@
+"""What pull, get and put give, once their sender is admitted.
+
+Reads and writes the store in batches. An answer is made to fit its message by giving fewer items
+(the cursor or the missing list tells the asker), never by leaving something out silently.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from replicator.errors import ErrorCode, Malformed, Refusal
+from replicator.node.context import Node
+from replicator.node.doorbells import ring, ring_lanes
+from replicator.node.intake import Judged, judge
+from replicator.node.ports import Added, Incoming, Query
+from replicator.protocol import codec
+from replicator.protocol.ids import Digest, KeyText, NodeId
+from replicator.protocol.messages import (
+    Answer,
+    Get,
+    GetAnswer,
+    Missing,
+    Pull,
+    PullAnswer,
+    Put,
+    PutAnswer,
+    PutItem,
+    PutResult,
+)
+from replicator.protocol.post import Post, Ref
+from replicator.rules.policy import Sender, ref_objection
+
+Scopes = frozenset[KeyText] | None
+Fits = Callable[[Answer], bool]
+
+_RESULT_OF = {
+    Added.STORED: PutItem(PutResult.STORED),
+    Added.REPLACED: PutItem(PutResult.STORED),
+    Added.KNOWN: PutItem(PutResult.KNOWN),
+    Added.DECIDED: PutItem(PutResult.KNOWN),
+    Added.LOST: PutItem(PutResult.REFUSED, reason="equivocation"),
+}
+
+
+def pull(node: Node, request: Pull, scopes: Scopes, fits: Fits) -> tuple[Answer, int]:
+    """Return one page of the change log: refs, or the posts themselves.
+
+    Where not even one post fits the message, the page holds its ref instead.
+    """
+    limit = min(request.limit or node.limits.items_max, node.limits.items_max)
+    want = request.want
+    while True:
+        answer, count = _page(node, request, scopes, limit, want)
+        if fits(answer):
+            return answer, count
+        if limit == 1:
+            want = "refs"
+        limit = max(1, min(limit, count) // 2)
+
+
+def _page(
+    node: Node, request: Pull, scopes: Scopes, limit: int, want: str
+) -> tuple[PullAnswer, int]:
+    query = Query(request.filter, scopes, limit, node.limits.batch_bytes_max)
+    if want == "models":
+        page = node.store.page(query, request.after)
+        models = tuple(codec.model_tree(post) for post in page.posts)
+        return PullAnswer(models=models, cursor=page.cursor, more=page.more), len(models)
+    refs = node.store.ref_page(query, request.after)
+    return PullAnswer(refs=refs.refs, cursor=refs.cursor, more=refs.more), len(refs.refs)
+
+
+def get(node: Node, request: Get, scopes: Scopes, fits: Fits) -> tuple[Answer, int]:
+    """Return the posts asked for that are held in scope, as many as fit, and what is missing."""
+    asked = len(request.ids) + len(request.digests)
+    if asked > node.limits.items_max:
+        raise Refusal(
+            ErrorCode.TOO_LARGE, f"{asked} items asked for, at most {node.limits.items_max}"
+        )
+    posts = node.store.get(ids=request.ids, digests=request.digests, scopes=scopes)
+    missing = _missing(node, request, posts)
+    given = _within(posts, node.limits.batch_bytes_max)
+    while True:
+        models = tuple(codec.model_tree(post) for post in given)
+        answer = GetAnswer(models=models, missing=missing)
+        if fits(answer):
+            return answer, len(given)
+        if len(given) == 1:
+            declined = Missing(id=given[0].id, digest=given[0].digest, declined=True)
+            given, missing = [], (*missing, declined)
+        else:
+            given = given[: len(given) // 2]
+
+
+def _within(posts: Sequence[Post], bytes_max: int) -> list[Post]:
+    given: list[Post] = []
+    used = 0
+    for post in posts:
+        used += post.size
+        if given and used > bytes_max:
+            break
+        given.append(post)
+    return given
+
+
+def _missing(node: Node, request: Get, posts: Sequence[Post]) -> tuple[Missing, ...]:
+    ids = {post.id for post in posts}
+    digests = {post.digest for post in posts}
+    absent = [digest for digest in request.digests if digest not in digests]
+    held = node.store.held(absent)
+    decided = node.store.known(absent) - held
+    return (
+        *(Missing(id=post_id) for post_id in request.ids if post_id not in ids),
+        *(Missing(digest=digest, declined=digest in decided) for digest in absent),
+    )
+
+
+def put(node: Node, request: Put, sender_id: NodeId, sender: Sender) -> tuple[Answer, int]:
+    """Take offered posts, or note offered refs for fetching; one result per item."""
+    items = request.models if request.models is not None else request.refs or ()
+    if len(items) > node.limits.items_max:
+        raise Refusal(
+            ErrorCode.TOO_LARGE, f"{len(items)} items, at most {node.limits.items_max}"
+        )
+    if request.models is not None:
+        results = _put_models(node, items, sender_id, sender)
+    else:
+        results = _put_refs(node, items, sender_id)
+    return PutAnswer(items=tuple(results)), len(results)
+
+
+def _put_models(
+    node: Node, items: Sequence[Any], sender_id: NodeId, sender: Sender
+) -> list[PutItem]:
+    judged = judge(node, items, sender_id, sender)
+    incoming = [item.incoming for item in judged if item.incoming is not None]
+    added = iter(node.store.add(incoming, node.clock.now()) if incoming else ())
+    results = [_put_result(item, added) for item in judged]
+    ring_lanes(node, incoming)
+    return results
+
+
+def _put_result(item: Judged, added: Any) -> PutItem:
+    if item.known:
+        return PutItem(PutResult.KNOWN, digest=item.digest)
+    if item.incoming is None:
+        return PutItem(PutResult.REFUSED, digest=item.digest, reason=item.objection)
+    outcome = _RESULT_OF[next(added)]
+    return PutItem(outcome.result, digest=item.digest, reason=outcome.reason)
+
+
+def _put_refs(node: Node, items: Sequence[Any], sender_id: NodeId) -> list[PutItem]:
+    refs = [_read_ref(item) for item in items]
+    readable = {ref.digest: ref for ref in refs if isinstance(ref, Ref)}
+    known = node.store.known(readable)
+    now = node.clock.now()
+    objections = {digest: ref_objection(ref, now, node.limits) for digest, ref in readable.items()}
+    wanted = [ref for ref in readable.values() if ref.digest not in known]
+    wanted = [ref for ref in wanted if objections[ref.digest] is None]
+    queued = _queue(node, sender_id, wanted)
+    results = []
+    for ref in refs:
+        if isinstance(ref, str):
+            results.append(PutItem(PutResult.REFUSED, reason=ref))
+        elif ref.digest in known:
+            results.append(PutItem(PutResult.KNOWN, digest=ref.digest))
+        elif objections[ref.digest] is not None:
+            reason = objections[ref.digest]
+            results.append(PutItem(PutResult.REFUSED, digest=ref.digest, reason=reason))
+        elif ref.digest in queued:
+            results.append(PutItem(PutResult.WANTED, digest=ref.digest))
+        else:
+            results.append(PutItem(PutResult.LATER, digest=ref.digest))
+    return results
+
+
+def _read_ref(item: Any) -> Ref | str:
+    try:
+        return codec.read(item, Ref)
+    except Malformed as error:
+        return f"malformed: {error}"[:200]
+
+
+def _queue(node: Node, holder: NodeId, refs: Sequence[Ref]) -> set[Digest]:
+    """Queue refs where the holder can be asked; what is not queued is found again by pull."""
+    peer = node.store.peer(holder)
+    if not refs or peer is None or peer.address is None:
+        return set()
+    queued = node.work.want(holder, refs, node.clock.now())
+    ring(node, "fetch", [holder], f"{len(refs)} refs")
+    return {ref.digest for ref, taken in zip(refs, queued, strict=True) if taken}

@@ -1,0 +1,1 @@
+"""Pure decisions: who is trusted, what is allowed, when to try again. No I/O, no clock."""

@@ -1,0 +1,226 @@
+"""Settings of one node: ``replicator.toml`` in its home, then ``REPLICATOR_*`` variables.
+
+Unknown names are refused with the nearest known one; secrets never appear in a repr. Reading
+settings touches only the home's configuration files; nothing is created here.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from replicator.errors import ConfigurationError, Malformed
+from replicator.limits import Limits
+from replicator.protocol.ids import NodeId, parse_node_id
+from replicator.rules.policy import Audience, Policy
+
+CONFIG_NAME: Final = "replicator.toml"
+WORK_URL_NAME: Final = "run/work-url"
+PREFIX: Final = "REPLICATOR_"
+_HOME_VARIABLE: Final = "REPLICATOR_HOME"
+_TEST_PREFIX: Final = "REPLICATOR_TEST_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What one node runs with.
+
+    Args:
+        home: the folder that holds configuration, keys and, by default, the database.
+        node_id: this node's id on the wire.
+        database_url: SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``.
+        work_url: Redis or Valkey for the work in hand; None until `up` has started one.
+        broker_url: Celery's broker; None means ``work_url``.
+        gateway_listen, local_listen: ``host:port`` of the sync and of the local listener.
+        address: where peers reach this node, or None.
+        answers_processes, lanes_threads: sizes of the two workers.
+        flower_listen: ``host:port`` of Flower.
+        key_passphrase: protects the key files; None where they have none.
+        allow_private: peers may have loopback or private addresses.
+        pull, get, put: who may ask what (see `rules.policy`).
+        log_level: of all processes of this node.
+        limits: every bound.
+    """
+
+    home: Path
+    node_id: NodeId
+    database_url: str = field(repr=False)
+    work_url: str | None = field(default=None, repr=False)
+    broker_url: str | None = field(default=None, repr=False)
+    gateway_listen: str = "127.0.0.1:8470"
+    local_listen: str = "127.0.0.1:8471"
+    address: str | None = None
+    answers_processes: int = 2
+    lanes_threads: int = 8
+    flower_listen: str = "127.0.0.1:5555"
+    key_passphrase: str | None = field(default=None, repr=False)
+    allow_private: bool = True
+    pull: str = "pool"
+    get: str = "pool"
+    put: str = "pool"
+    log_level: str = "info"
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def policy(self) -> Policy:
+        """The audiences, as the rules take them."""
+        return Policy(self.pull, self.get, self.put)  # type: ignore[arg-type]  # checked on load
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL: the one set, or the work state's."""
+        return self.broker_url or self.work
+
+    @property
+    def work(self) -> str:
+        """The work state's URL.
+
+        Raises:
+            ConfigurationError: none is set, and no embedded one is running.
+        """
+        if self.work_url is None:
+            raise ConfigurationError(
+                "no work_url is set and no embedded Valkey is running: start the node with "
+                "'replicator up', or set work_url in replicator.toml"
+            )
+        return self.work_url
+
+    @property
+    def keys_folder(self) -> Path:
+        """Where the key files are."""
+        return self.home / "keys"
+
+    @property
+    def prefix(self) -> str:
+        """What every Redis key of this node begins with."""
+        return f"replicator:{self.node_id}:"
+
+
+def load_settings(home: Path, environ: Mapping[str, str]) -> Settings:
+    """Read the settings of the node whose home is ``home``.
+
+    Raises:
+        ConfigurationError: no configuration there, an unknown name, or a value that does not fit;
+            the message names the file or variable and what to change.
+    """
+    home = home.resolve()
+    path = home / CONFIG_NAME
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigurationError(
+            f"{path} is missing: make a node with 'replicator --home {home} init NODE-ID', or "
+            "name another home with --home or REPLICATOR_HOME"
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    limits = table.pop("limits", {})
+    values = {name: _checked(name, value, str(path)) for name, value in table.items()}
+    values |= _from_environment(environ)
+    values.setdefault("database_url", f"sqlite:///{home / 'replicator.db'}")
+    if values.get("work_url") is None:
+        values["work_url"] = _embedded_work_url(home)
+    if "node_id" not in values:
+        raise ConfigurationError(f"{path}: node_id is missing")
+    return _made(values, limits, home, path)
+
+
+def _made(values: dict[str, Any], limits: Any, home: Path, path: Path) -> Settings:
+    try:
+        node_id = parse_node_id(values.pop("node_id"))
+        settings = Settings(home=home, node_id=node_id, **values)
+        for name in ("pull", "get", "put"):
+            audiences = [a for a in get_args(Audience) if name != "put" or a != "open"]
+            if getattr(settings, name) not in audiences:
+                raise ConfigurationError(f"{name}: one of {', '.join(audiences)} is needed")
+        return replace(settings, limits=_limits(limits))
+    except (Malformed, ValueError) as error:
+        raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _limits(table: Any) -> Limits:
+    known = {item.name: item.type for item in fields(Limits)}
+    if not isinstance(table, dict):
+        raise ConfigurationError("limits: a table is needed")
+    for name, value in table.items():
+        if name not in known:
+            raise ConfigurationError(_unknown(f"limits.{name}", name, known))
+        if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            raise ConfigurationError(f"limits.{name}: a number above 0 is needed")
+        if known[name] is int and not isinstance(value, int):
+            raise ConfigurationError(f"limits.{name}: a whole number is needed")
+    return Limits(**table)
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(PREFIX) or variable.startswith(_TEST_PREFIX):
+            continue
+        if variable == _HOME_VARIABLE:
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        values[name] = _checked(name, _converted(name, text, variable), variable)
+    return values
+
+
+_TYPES: Final[dict[str, type]] = {
+    "node_id": str,
+    "database_url": str,
+    "work_url": str,
+    "broker_url": str,
+    "gateway_listen": str,
+    "local_listen": str,
+    "address": str,
+    "answers_processes": int,
+    "lanes_threads": int,
+    "flower_listen": str,
+    "key_passphrase": str,
+    "allow_private": bool,
+    "pull": str,
+    "get": str,
+    "put": str,
+    "log_level": str,
+}
+"""Names an operator may set, with their types (``home`` is where the file stands)."""
+
+
+def _converted(name: str, text: str, variable: str) -> Any:
+    kind = _TYPES.get(name, str)
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise ConfigurationError(f"{variable}: true or false is needed")
+        return text.lower() == "true"
+    if kind is int:
+        if not text.isascii() or not text.isdigit():
+            raise ConfigurationError(f"{variable}: a whole number is needed")
+        return int(text)
+    return text
+
+
+def _checked(name: str, value: Any, source: str) -> Any:
+    if name not in _TYPES:
+        raise ConfigurationError(f"{source}: {_unknown(name, name, _TYPES)}")
+    if type(value) is not _TYPES[name]:
+        raise ConfigurationError(f"{source}: {name} must be of type {_TYPES[name].__name__}")
+    if name in ("answers_processes", "lanes_threads") and not 1 <= value <= 256:
+        raise ConfigurationError(f"{source}: {name} must be from 1 to 256")
+    return value
+
+
+def _unknown(shown: str, name: str, known: Mapping[str, Any]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"unknown setting {shown!r}{hint}"
+
+
+def _embedded_work_url(home: Path) -> str | None:
+    """Return the URL that `up` left for the other processes of the node, if it runs one."""
+    try:
+        return (home / WORK_URL_NAME).read_text(encoding="utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ConfigurationError(f"{home / WORK_URL_NAME} cannot be read: {error}") from error
