@@ -8,24 +8,17 @@ which content always holds, keeps it.
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 import msgspec
 
 from replicator.errors import Malformed
-from replicator.protocol.characters import forbidden_in
+from replicator.protocol.characters import forbidden_in, maybe_forbidden_in
 from replicator.protocol.ids import INTEGER_MAX
 
 Tree = dict[str, Any]
 
-# Only these ways of writing can bring a forbidden character into a string: escapes of controls,
-# surrogates, U+FFFE and U+FFFF, and the last two raw. An escaped backslash before such a letter
-# matches too; then the strings themselves are looked at and found innocent.
-_SUSPECT: Final = re.compile(
-    rb"\\(?:[bfr]|u00[01]|u[dD][89a-fA-F]|u[fF]{3}[eEfF])|\xef\xbf[\xbe\xbf]"
-)
 _DIGITS_MAX: Final = len(str(INTEGER_MAX))
 
 
@@ -47,8 +40,7 @@ def decode(data: bytes, depth_max: int) -> Tree:
         raise Malformed("not JSON that can be read: nested too deeply") from error
     if type(tree) is not dict:
         raise Malformed("the document is not a JSON object")
-    check_characters = _SUSPECT.search(data) is not None
-    _check(tree, depth_max, check_characters=check_characters)
+    _check(tree, depth_max, check_characters=maybe_forbidden_in(data))
     return tree
 
 

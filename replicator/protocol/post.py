@@ -15,7 +15,7 @@ import msgspec
 
 from replicator.errors import Malformed
 from replicator.limits import Limits
-from replicator.protocol.characters import forbidden_in
+from replicator.protocol.characters import forbidden_in, maybe_forbidden_in
 from replicator.protocol.ids import (
     SIGNATURE_PATTERN,
     Digest,
@@ -142,9 +142,8 @@ def post_of(content: Content, signatures: Iterable[PostSignature], limits: Limit
         Malformed: a string has a character outside XML 1.0 (or U+000D), tags repeat, a count or
             a length exceeds ``limits``, or a key signs twice. The message names the member.
     """
-    _check_strings(content)
     _check_bounds(content, limits)
-    canonical = canonical_bytes(content)
+    canonical = _checked_bytes(content)
     if len(canonical) > limits.post_bytes_max:
         raise Malformed(f"post has {len(canonical)} bytes, more than {limits.post_bytes_max}")
     ordered = tuple(sorted(signatures, key=lambda signature: signature.key))
@@ -153,6 +152,17 @@ def post_of(content: Content, signatures: Iterable[PostSignature], limits: Limit
     if len({signature.key for signature in ordered}) != len(ordered):
         raise Malformed("signatures: a key is listed twice")
     return Post(content.id, digest_of(canonical), content.published, canonical, ordered)
+
+
+def _checked_bytes(content: Content) -> bytes:
+    try:
+        canonical = canonical_bytes(content)
+    except UnicodeEncodeError as error:
+        raise Malformed("a string holds half of a surrogate pair") from error
+    # Looking at each string costs as much as all else here, so it is done on suspicion only
+    if maybe_forbidden_in(canonical):
+        _check_strings(content)
+    return canonical
 
 
 def _check_strings(content: Content) -> None:
