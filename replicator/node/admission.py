@@ -10,19 +10,12 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from replicator.errors import ErrorCode, Malformed, NotSupported, Refusal
+from replicator.errors import ErrorCode, Malformed, Refusal
 from replicator.node.context import Node
 from replicator.node.ports import Receipt, Reply
-from replicator.protocol import codec, envelope, http_status
-from replicator.protocol.ids import KeyText, NodeId
-from replicator.protocol.messages import (
-    MODEL_VERSION,
-    PROTOCOL_VERSION,
-    Answer,
-    ErrorAnswer,
-    UnsupportedAnswer,
-)
-from replicator.rules.trust import Admission, admit_sender
+from replicator.node.replies import Asker, ReplyTo, error_answer, reply
+from replicator.protocol import envelope
+from replicator.rules.trust import Acquaintance, Admission, Signers, admit_sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +24,6 @@ class Admitted:
 
     receipt: Receipt
     nonce: str
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Whom a signed answer goes to, and the request it answers."""
-
-    node_id: NodeId
-    base_digest: str
-    pool_keys: tuple[KeyText, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +58,10 @@ def admit(
         _check_recipient(node, message)
         envelope.check_digest(message, wire_body)
         envelope.verify(message)
-        asker = Asker(message.sender, message.base_digest, _keys(message, "pool"))
+        signers = Signers(message.sender, message.keys_of("node"), message.keys_of("pool"))
+        asker = Asker(message.sender, message.base_digest, signers.pool_keys)
         envelope.check_window(message, received_at, node.limits.window_seconds)
-        sender_admission(node, message.sender, _keys(message, "node"), _keys(message, "pool"))
+        sender_admission(node, signers)
     except Malformed as error:
         return Refused(Refusal(ErrorCode.BAD_SIGNATURE, str(error)), asker)
     except Refusal as refusal:
@@ -85,8 +70,8 @@ def admit(
         token=secrets.token_urlsafe(18),
         gateway=gateway,
         sender=message.sender,
-        node_keys=_keys(message, "node"),
-        pool_keys=_keys(message, "pool"),
+        node_keys=signers.node_keys,
+        pool_keys=signers.pool_keys,
         media_type=media_type,
         base_digest=message.base_digest,
         received_at=received_at,
@@ -95,79 +80,24 @@ def admit(
     return Admitted(receipt, message.nonce)
 
 
-def sender_admission(
-    node: Node, sender: NodeId, node_keys: tuple[KeyText, ...], pool_keys: tuple[KeyText, ...]
-) -> Admission:
+def sender_admission(node: Node, signers: Signers) -> Admission:
     """Apply the trust rules to a sender whose signatures verified; raise `Refusal`."""
-    if sender == node.identity.node_id:
+    if signers.sender == node.identity.node_id:
         raise Refusal(ErrorCode.FORBIDDEN, "the sender has this node's own id")
-    pins = {pin.key: pin.state for pin in node.store.pins(sender)}
+    pins = {pin.key: pin.state for pin in node.store.pins(signers.sender)}
+    added = not pins and node.store.peer(signers.sender) is not None
     return admit_sender(
-        sender,
-        node_keys,
-        pool_keys,
-        pins=pins,
-        held=node.identity.pools,
-        added_by_operator=not pins and node.store.peer(sender) is not None,
+        signers,
+        Acquaintance(pins, added),
+        node.identity.pools,
         reads_are_open=node.policy.reads_are_open,
-    )
-
-
-def error_answer(node: Node, error: Refusal | NotSupported, now: int) -> Answer:
-    """Return the answer document for a refusal, with what its code promises besides."""
-    if isinstance(error, NotSupported):
-        return UnsupportedAnswer(message=str(error))
-    mismatch = error.code is ErrorCode.VERSION_MISMATCH
-    return ErrorAnswer(
-        code=error.code,
-        message=error.message,
-        versions=(PROTOCOL_VERSION,) if mismatch else (),
-        model_versions=(MODEL_VERSION,) if mismatch else (),
-        time=now if error.code is ErrorCode.STALE else None,
-        retry_after=error.retry_after,
     )
 
 
 def refuse(node: Node, refused: Refused, *, token: str, media_type: str) -> Reply:
     """Make the reply to a refused request; signed where its asker was verified."""
-    now = node.clock.now()
-    answer = error_answer(node, refused.refusal, now)
-    body = codec.encode(media_type, codec.answer_tree(answer))
-    return make_reply(node, answer, body, token=token, media_type=media_type, asker=refused.asker)
-
-
-def make_reply(
-    node: Node,
-    answer: Answer,
-    body: bytes,
-    *,
-    token: str,
-    media_type: str,
-    asker: Asker | None,
-    content_encoding: str | None = None,
-) -> Reply:
-    """Wrap an encoded answer into an HTTP reply, signed for ``asker`` where there is one.
-
-    It is signed by the node key, and by those shared pool keys that signed the request.
-    """
-    headers = {"content-type": media_type}
-    if content_encoding is not None:
-        headers["content-encoding"] = content_encoding
-    if isinstance(answer, ErrorAnswer) and answer.retry_after is not None:
-        headers["retry-after"] = str(answer.retry_after)
-    if asker is not None:
-        signed = envelope.sign_answer(
-            node.identity.credentials(asker.pool_keys),
-            asker.node_id,
-            body,
-            media_type,
-            in_reply_to=asker.base_digest,
-            created=node.clock.now() // 1000,
-            nonce=secrets.token_bytes(16),
-            content_encoding=content_encoding,
-        )
-        headers.update(signed.headers)
-    return Reply(token, http_status.of(answer), tuple(headers.items()), body)
+    answer = error_answer(refused.refusal, node.clock.now())
+    return reply(node, answer, ReplyTo(token, media_type, refused.asker))
 
 
 def _check_recipient(node: Node, message: envelope.Envelope) -> None:
@@ -177,8 +107,3 @@ def _check_recipient(node: Node, message: envelope.Envelope) -> None:
         raise Refusal(
             ErrorCode.FORBIDDEN, f"the request is for another node than {node.identity.node_id}"
         )
-
-
-def _keys(message: envelope.Envelope, role: envelope.Role) -> tuple[KeyText, ...]:
-    return tuple(key for key, its_role in message.keys if its_role == role)
-

@@ -6,17 +6,17 @@ contact, its membership noted, and the request served. Nothing here ever waits f
 A request that was answered already, or expired, is left alone.
 """
 
-import gzip
 from dataclasses import dataclass
 
 import structlog
 
 from replicator.errors import ErrorCode, Malformed, NotSupported, Refusal, Unavailable
 from replicator.node import serving
-from replicator.node.admission import Asker, error_answer, make_reply, sender_admission
+from replicator.node.admission import sender_admission
 from replicator.node.context import Node
 from replicator.node.doorbells import ring
 from replicator.node.ports import Health, Receipt, RefusalRecord
+from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import codec
 from replicator.protocol.messages import (
     MODEL_NAME,
@@ -35,8 +35,6 @@ from replicator.rules import policy, trust
 
 log = structlog.get_logger()
 
-_COMPRESS_FROM_BYTES = 1024
-"""Below this a compressed answer saves less than it costs."""
 _BUSY_RETRY_SECONDS = 5
 
 
@@ -72,10 +70,10 @@ def answer(node: Node, token: str) -> Answered:
     except Unavailable as error:
         log.warning("answer.unavailable", sender=receipt.sender, reason=str(error))
         refusal = Refusal(ErrorCode.BUSY, "try again", retry_after=_BUSY_RETRY_SECONDS)
-        reply_with = error_answer(node, refusal, node.clock.now())
+        reply_with = error_answer(refusal, node.clock.now())
     except Exception:
         failure = Refusal(ErrorCode.UNEXPECTED, "an unexpected error; it is logged here")
-        _send(node, receipt, error_answer(node, failure, node.clock.now()))
+        _send(node, receipt, error_answer(failure, node.clock.now()))
         raise
     _send(node, receipt, reply_with)
     outcome = reply_with.code if isinstance(reply_with, ErrorAnswer) else type(reply_with).__name__
@@ -117,7 +115,8 @@ def _read_arguments(tree: codec.Tree, head: RequestHead) -> Request:
 
 def _admit(node: Node, receipt: Receipt, request: Request) -> policy.Sender:
     """Apply trust and policy, then pin on first contact and note proved membership."""
-    admitted = sender_admission(node, receipt.sender, receipt.node_keys, receipt.pool_keys)
+    signers = trust.Signers(receipt.sender, receipt.node_keys, receipt.pool_keys)
+    admitted = sender_admission(node, signers)
     sender = policy.Sender(pinned=admitted.source != "open", pools=admitted.pools)
     match request:
         case Put():
@@ -168,21 +167,10 @@ def _refused(node: Node, receipt: Receipt, error: Refusal | NotSupported) -> Ans
     code = error.code if isinstance(error, Refusal) else "not-supported"
     now = node.clock.now()
     node.work.note_refusal(RefusalRecord(now, receipt.sender, code, str(error)[:200]))
-    return error_answer(node, error, now)
+    return error_answer(error, now)
 
 
 def _send(node: Node, receipt: Receipt, answer_document: Answer) -> None:
-    body = codec.encode(receipt.media_type, codec.answer_tree(answer_document))
-    encoding = None
-    if receipt.accepts_gzip and len(body) >= _COMPRESS_FROM_BYTES:
-        body, encoding = gzip.compress(body, compresslevel=1, mtime=0), "gzip"
-    reply = make_reply(
-        node,
-        answer_document,
-        body,
-        token=receipt.token,
-        media_type=receipt.media_type,
-        asker=Asker(receipt.sender, receipt.base_digest, receipt.pool_keys),
-        content_encoding=encoding,
-    )
-    node.work.reply(receipt.gateway, reply)
+    asker = Asker(receipt.sender, receipt.base_digest, receipt.pool_keys)
+    to = ReplyTo(receipt.token, receipt.media_type, asker, receipt.accepts_gzip)
+    node.work.reply(receipt.gateway, reply(node, answer_document, to))

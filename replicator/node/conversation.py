@@ -153,9 +153,7 @@ def verify_answer(
     return Heard(_read(node, got, media_type, request), pools)
 
 
-def _check_pin(
-    node: Node, peer: Peer, node_keys: list[KeyText], pools: frozenset[KeyText]
-) -> None:
+def _check_pin(node: Node, peer: Peer, node_keys: list[KeyText], pools: frozenset[KeyText]) -> None:
     """Require a pinned key, or pin on first sync: the operator added the peer's address."""
     pins = node.store.pins(peer.id)
     if not pins:

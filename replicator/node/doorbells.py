@@ -22,9 +22,7 @@ def ring(node: Node, kind: DoorbellKind, peers: Collection[NodeId], note: str = 
     """
     now = node.clock.now()
     try:
-        rings = [
-            Ring(kind, peer, note=note) for peer in peers if node.work.ring(kind, peer, now)
-        ]
+        rings = [Ring(kind, peer, note=note) for peer in peers if node.work.ring(kind, peer, now)]
         if rings:
             node.doorbell.ring(rings)
         return len(rings)

@@ -1,4 +1,4 @@
-"""Calls to a peer behind its health: no call before its back-off is over, failures in a row counted.
+"""Calls to a peer behind its health: none before its back-off is over, failures counted.
 
 Health is work state: losing it costs one early try. A wait that the peer asked for (``busy``,
 Retry-After) is honoured without counting as a failure. A call that is not made because of
@@ -35,9 +35,7 @@ def ask(node: Node, peer: Peer, request: Request) -> Heard:
     return heard
 
 
-def note_failure(
-    node: Node, peer: NodeId, reason: str, *, retry_after: int | None = None
-) -> None:
+def note_failure(node: Node, peer: NodeId, reason: str, *, retry_after: int | None = None) -> None:
     """Store the next time a call may be made."""
     now = node.clock.now()
     health = node.work.health(peer)

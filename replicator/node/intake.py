@@ -93,9 +93,7 @@ def _nothing_new(node: Node, posts: Sequence[Post]) -> set[Digest]:
     return known
 
 
-def _origin_pins(
-    node: Node, posts: Sequence[Post]
-) -> dict[NodeId, dict[KeyText, trust.KeyState]]:
+def _origin_pins(node: Node, posts: Sequence[Post]) -> dict[NodeId, dict[KeyText, trust.KeyState]]:
     origins = {origin_of(post.id) for post in posts}
     pins: dict[NodeId, dict[KeyText, trust.KeyState]] = {
         origin: {pin.key: pin.state for pin in its_pins}

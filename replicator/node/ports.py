@@ -1,4 +1,4 @@
-"""The outside things a node needs, as interfaces; each has an in-memory twin and one contract suite.
+"""The outside things a node needs, as interfaces, each with a twin and one contract suite.
 
 Nothing here does I/O. Adapters (`replicator.adapters`) implement these; use cases receive them.
 Methods raise only errors of `replicator.errors`: the store `StoreUnavailable`, the work state
@@ -16,7 +16,7 @@ from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
 from replicator.protocol.messages import Filter
 from replicator.protocol.post import Post, Ref
 
-# --- store: the truth ---------------------------------------------------------------------------
+# --- store: the truth ----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,7 +489,7 @@ class WorkState(Protocol):
         """Return that time, or 0 where none is stored (due at once)."""
 
 
-# --- the rest --------------------------------------------------------------------------------------
+# --- the rest ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,7 @@ from replicator.protocol.ids import (
 from replicator.protocol.post import Attachment, Content, Post
 from replicator.protocol.signing import sign_post
 
-_FIELDS = frozenset(
-    {"id", "title", "text", "author", "tags", "thread", "published", "attachments"}
-)
+_FIELDS = frozenset({"id", "title", "text", "author", "tags", "thread", "published", "attachments"})
 _ATTACHMENT_FIELDS = frozenset({"digest", "mimetype", "name", "size"})
 _LINE_ENDS = re.compile("\r\n?")
 

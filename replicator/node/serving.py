@@ -11,7 +11,7 @@ from replicator.errors import ErrorCode, Malformed, Refusal
 from replicator.node.context import Node
 from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.intake import Judged, judge
-from replicator.node.ports import Added, Incoming, Query
+from replicator.node.ports import Added, Query
 from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId
 from replicator.protocol.messages import (
@@ -118,9 +118,7 @@ def put(node: Node, request: Put, sender_id: NodeId, sender: Sender) -> tuple[An
     """Take offered posts, or note offered refs for fetching; one result per item."""
     items = request.models if request.models is not None else request.refs or ()
     if len(items) > node.limits.items_max:
-        raise Refusal(
-            ErrorCode.TOO_LARGE, f"{len(items)} items, at most {node.limits.items_max}"
-        )
+        raise Refusal(ErrorCode.TOO_LARGE, f"{len(items)} items, at most {node.limits.items_max}")
     if request.models is not None:
         results = _put_models(node, items, sender_id, sender)
     else:

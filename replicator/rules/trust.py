@@ -24,6 +24,28 @@ KeyState = Literal["current", "retired", "revoked"]
 
 
 @dataclass(frozen=True, slots=True)
+class Signers:
+    """A sender and the keys that signed its message, by role."""
+
+    sender: NodeId
+    node_keys: tuple[KeyText, ...]
+    pool_keys: tuple[KeyText, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Acquaintance:
+    """What this node knows of a sender.
+
+    Args:
+        pins: keys pinned for it, with their states; empty: none is.
+        added_by_operator: the operator added its id.
+    """
+
+    pins: Mapping[KeyText, KeyState]
+    added_by_operator: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """How a sender was admitted.
 
@@ -36,9 +58,9 @@ class Admission:
     pools: frozenset[KeyText]
 
 
-def authentic(post: Post, origin_pins: Mapping[KeyText, KeyState], held: Collection[KeyText]) -> (
-    str | None
-):
+def authentic(
+    post: Post, origin_pins: Mapping[KeyText, KeyState], held: Collection[KeyText]
+) -> str | None:
     """Return why a post (whose signatures verify) is not authentic, or None where it is.
 
     Args:
@@ -61,34 +83,28 @@ def pools_of(post: Post, held: Collection[KeyText]) -> frozenset[KeyText]:
 
 
 def admit_sender(
-    sender: NodeId,
-    node_keys: Collection[KeyText],
-    pool_keys: Collection[KeyText],
-    *,
-    pins: Mapping[KeyText, KeyState],
-    held: frozenset[KeyText],
-    added_by_operator: bool,
-    reads_are_open: bool,
+    signers: Signers, known: Acquaintance, held: frozenset[KeyText], *, reads_are_open: bool
 ) -> Admission:
     """Decide about the sender of a message whose signatures all verified.
 
     Args:
-        node_keys, pool_keys: keys that signed the message, by role.
-        pins: keys pinned for the sender, with their states; empty: none is.
+        signers: who sent it, and the keys that signed it.
+        known: what this node knows of the sender.
         held: pools whose key this node holds.
+        reads_are_open: whether an unknown sender may read.
 
     Raises:
         Refusal: ``key-changed`` or ``unknown-sender``.
     """
-    pools = held.intersection(pool_keys)
-    if pins:
-        if any(pins.get(key) == "current" for key in node_keys):
+    pools = held.intersection(signers.pool_keys)
+    if known.pins:
+        if any(known.pins.get(key) == "current" for key in signers.node_keys):
             return Admission("pinned", pools)
-        raise Refusal(ErrorCode.KEY_CHANGED, f"{sender} is known here under another key")
+        raise Refusal(ErrorCode.KEY_CHANGED, f"{signers.sender} is known here under another key")
     if pools:
         return Admission("pool", pools)
-    if added_by_operator:
+    if known.added_by_operator:
         return Admission("operator", pools)
     if reads_are_open:
         return Admission("open", pools)
-    raise Refusal(ErrorCode.UNKNOWN_SENDER, f"{sender} is not known here")
+    raise Refusal(ErrorCode.UNKNOWN_SENDER, f"{signers.sender} is not known here")
