@@ -83,7 +83,7 @@ class Child:
         self.starts = 0
         self.last_exit: int | None = None
         self._restarts = restarts
-        self._log = log_directory / f"{program.name}.log"
+        self.log = log_directory / f"{program.name}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._failures = 0
@@ -131,6 +131,10 @@ class Child:
         if self._process is not None:
             self._process.send_signal(number)
 
+    def has_ended(self) -> bool:
+        """Tell whether it has ended since it was last looked after."""
+        return self._process is None or _has_ended(self._process.pid)
+
     def ended(self) -> bool:
         """Tell whether it does not run (after a stop); collects its exit status."""
         if self._process is not None and _has_ended(self._process.pid):
@@ -145,9 +149,9 @@ class Child:
     def bound_log(self) -> None:
         """Keep the log within `LOG_BYTES_MAX`: copied aside and emptied, as it stays open."""
         with suppress(OSError):
-            if self._log.stat().st_size > LOG_BYTES_MAX:
-                shutil.copyfile(self._log, self._log.with_suffix(".log.1"))
-                os.truncate(self._log, 0)
+            if self.log.stat().st_size > LOG_BYTES_MAX:
+                shutil.copyfile(self.log, self.log.with_suffix(".log.1"))
+                os.truncate(self.log, 0)
 
     def _bury(self, process: subprocess.Popen[bytes], now: float) -> None:
         # The whole group, before the leader is reaped: until then its number is nobody else's.
@@ -161,7 +165,7 @@ class Child:
 
     def _open_log(self) -> IO[bytes]:
         handle = os.open(
-            self._log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, mode=0o600
+            self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, mode=0o600
         )
         return os.fdopen(handle, "ab", buffering=0)
 

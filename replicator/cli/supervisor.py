@@ -59,11 +59,9 @@ class Supervisor:
 
     def run(self) -> None:
         """Keep all children running until SIGTERM, SIGINT or SIGHUP, then stop them."""
-        try:
-            while not self.stop_asked(self._pause()):
-                self.keep()
-        finally:
-            self.stop()
+        while not self.stop_asked(self._pause()):
+            self.keep()
+        self.stop()
 
     def keep(self) -> None:
         """Look after every child once."""
@@ -88,8 +86,11 @@ class Supervisor:
 
         The first started is what the others work with (Valkey): it goes when they are gone.
         """
+        if not self._children:
+            return
         self._stop_all(self._children[1:])
         self._stop_all(self._children[:1])
+        self._children.clear()
         self._report("stopped")
         (self._home / "run" / STATE_FILE).unlink(missing_ok=True)
 

@@ -1,0 +1,56 @@
+"""One process of a node alone, for machines where systemd or Kubernetes is the supervisor.
+
+Each command becomes the process it starts (it is replaced, not a parent), so that signals and exit
+codes are the process's own.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from replicator.adapters.celery_commands import CeleryCommands
+from replicator.cli.session import settings_of
+from replicator.settings import Settings
+
+
+@click.command()
+@click.argument("kind", type=click.Choice(("answers", "lanes")))
+@click.option("--events", is_flag=True, help="Report tasks to Flower (doubles what a task costs).")
+@click.pass_obj
+def worker(home: Path, kind: str, *, events: bool) -> None:
+    """Run one worker: answers serves the requests of peers, lanes speaks to peers.
+
+    Start more of them, on any number of machines, to scale a node; all need the same home (or
+    the same settings and keys), database and Valkey.
+    """
+    settings = settings_of(home)
+    celery = _celery(settings, events=events)
+    if kind == "answers":
+        command = celery.answers(settings.answers_processes)
+    else:
+        command = celery.lanes(settings.lanes_threads)
+    _become(settings, command, celery.environment())
+
+
+@click.command()
+@click.pass_obj
+def beat(home: Path) -> None:
+    """Run the beat, which rings the reconciler every second. Exactly one per node."""
+    settings = settings_of(home)
+    celery = _celery(settings, events=False)
+    _become(settings, celery.beat(), celery.environment())
+
+
+def _celery(settings: Settings, *, events: bool) -> CeleryCommands:
+    return CeleryCommands(
+        settings.home, settings.node_id, log_level=settings.log_level, events=events
+    )
+
+
+def _become(settings: Settings, command: Sequence[str], variables: Mapping[str, str]) -> None:
+    """Replace this process by another program."""
+    _ = settings.broker  # refuses to start without one, in our words
+    (settings.home / "run").mkdir(mode=0o700, exist_ok=True)
+    os.execve(command[0], list(command), {**os.environ, **variables})  # noqa: S606  # no shell

@@ -1,0 +1,57 @@
+"""Opens what a command works with and closes it again, whatever happens in between."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from replicator import bootstrap
+from replicator.errors import ConfigurationError
+from replicator.node.context import Node
+from replicator.node.ports import Peer
+from replicator.protocol.ids import parse_node_id
+from replicator.settings import Settings, load_settings
+
+_NO_SERVER: Final = "redis://127.0.0.1:1/0"
+"""A port nobody listens on: before the first `up` the work state is simply away."""
+
+
+def settings_of(home: Path) -> Settings:
+    """Return the settings of a home.
+
+    Raises:
+        ConfigurationError: there is no node in it, or a setting is wrong.
+    """
+    return load_settings(home, os.environ)
+
+
+@contextmanager
+def opened_node(home: Path) -> Iterator[Node]:
+    """Give the node of a home, with its keys and database; its work state need not be there.
+
+    Publishing and reading need the database alone: what is published before the first `up` is
+    announced after it.
+    """
+    settings = settings_of(home)
+    if settings.work_url is None:
+        settings = replace(settings, work_url=_NO_SERVER)
+    node = bootstrap.open_node(settings)
+    try:
+        yield node
+    finally:
+        bootstrap.close_node(node)
+
+
+def known_peer(node: Node, name: str) -> Peer:
+    """Return a peer by its id.
+
+    Raises:
+        Malformed: ``name`` is no node id.
+        ConfigurationError: no such peer.
+    """
+    peer = node.store.peer(parse_node_id(name))
+    if peer is None:
+        raise ConfigurationError(f"{name} is no peer of this node; see: replicator peers list")
+    return peer
