@@ -1,0 +1,45 @@
+"""The Celery application of one node.
+
+``celery --app workers.app`` finds it here. It is made on first use, not at import: importing this
+module reads nothing. Tasks are found by name (``include``), so that no import runs in a circle.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from replicator.errors import ConfigurationError
+from replicator.settings import Settings, load_settings
+from workers.config import configuration
+from workers.heartbeat import DeadLetters, VisibilityHeartbeat
+
+HOME_VARIABLE = "REPLICATOR_HOME"
+
+
+class NodeCelery(Celery):
+    """Celery's application, with the settings of the node it works for."""
+
+    settings: Settings
+
+
+def make_app(settings: Settings) -> NodeCelery:
+    """Make the application of one node; opens nothing."""
+    app = NodeCelery(str(settings.node_id), include=["workers.tasks"])
+    app.settings = settings
+    app.conf.update(configuration(settings))
+    app.steps["consumer"].update((VisibilityHeartbeat, DeadLetters))
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    """Make ``app`` of the node in ``REPLICATOR_HOME`` when it is first asked for."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = os.environ.get(HOME_VARIABLE)
+    if not home:
+        raise ConfigurationError(f"set {HOME_VARIABLE} to the node's home folder")
+    app = make_app(load_settings(Path(home), os.environ))
+    globals()["app"] = app
+    return app

@@ -1,0 +1,83 @@
+"""Consumer bootsteps: keep the messages of living workers hidden, and declare the dead letters.
+
+On Redis and Valkey a message that is not acknowledged within the visibility time-out is given to
+another worker, even while its task still runs. The heartbeat renews that time for every message
+this worker holds, so the time-out can be short (a killed worker's messages are taken over soon)
+and a task may be long. It runs on the consumer's own timer, in the main process, for every kind of
+pool: a worker whose event loop hangs loses its messages, as it should.
+"""
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from celery import bootsteps
+from celery.worker.consumer import Consumer
+
+from replicator.adapters.queues import dead_letter_queue, is_amqp
+from replicator.protocol.ids import parse_node_id
+
+RENEWALS_PER_TIMEOUT = 3
+"""One renewal may be late and one may be lost before another worker takes a message."""
+
+
+class VisibilityHeartbeat(bootsteps.StartStopStep):
+    """Renew the visibility of unacknowledged messages, three times within the time-out."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+
+    def __init__(self, parent: Consumer, **options: Any) -> None:
+        self._timer: Any = None
+        super().__init__(parent, **options)
+
+    def include_if(self, parent: Consumer) -> bool:
+        """Take part on Redis and Valkey only; RabbitMQ knows which consumers live."""
+        return not is_amqp(parent.app.conf.broker_url)
+
+    def start(self, parent: Consumer) -> None:
+        """Start renewing, for the life of this connection."""
+        timeout = parent.app.conf.broker_transport_options["visibility_timeout"]
+        interval = timeout / RENEWALS_PER_TIMEOUT
+        self._timer = parent.timer.call_repeatedly(interval, self._renew, (parent,))
+
+    def stop(self, parent: Consumer) -> None:
+        """Stop renewing; a new connection starts anew."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _renew(self, parent: Consumer) -> None:
+        if parent.connection is not None:
+            transport: Any = parent.connection.transport  # its Redis kind has channels
+            renew(transport.channels, time.time())
+
+
+def renew(channels: Iterable[Any], now: float) -> None:
+    """Move the deadlines of all messages that ``channels`` hold.
+
+    Args:
+        channels: kombu's Redis channels. Their ledger of delivered tags has no public name.
+        now: seconds since the epoch; kombu measures the time-out from it.
+    """
+    for channel in channels:
+        tags = list(channel.qos._delivered)
+        if tags:
+            with channel.conn_or_acquire() as client:
+                # XX: a message acknowledged in this moment must not come back as an index entry.
+                client.zadd(channel.unacked_index_key, dict.fromkeys(tags, now), xx=True)
+
+
+class DeadLetters(bootsteps.StartStopStep):
+    """Declare the queue that RabbitMQ moves poison to; without it, poison would be dropped."""
+
+    requires = ("celery.worker.consumer.connection:Connection",)
+
+    def include_if(self, parent: Consumer) -> bool:
+        """Take part on RabbitMQ only."""
+        return is_amqp(parent.app.conf.broker_url)
+
+    def start(self, parent: Consumer) -> None:
+        """Declare it before the queues that refer to it are consumed."""
+        if parent.connection is not None:
+            queue = dead_letter_queue(parse_node_id(parent.app.main))
+            queue(parent.connection.default_channel).declare()

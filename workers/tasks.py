@@ -1,0 +1,73 @@
+"""The tasks of a node: doorbells that name a peer or a request, never a body.
+
+Each runs one use case of `replicator.node` and returns its report as a small mapping, which reads
+well in Flower. Names are explicit, because messages outlive modules. Every task may run twice.
+"""
+
+from dataclasses import asdict
+from typing import Any
+
+from celery import shared_task
+
+from replicator.adapters.queues import ROUTES
+from replicator.errors import Malformed
+from replicator.node import announce as announcing
+from replicator.node import answer as answering
+from replicator.node import fetch as fetching
+from replicator.node import reconciler, repair
+from replicator.node import upkeep as keeping
+from replicator.protocol.ids import NodeId, parse_node_id
+from workers.base import NodeTask
+
+TOKEN_CHARS_MAX = 128
+
+
+@shared_task(name=ROUTES["answer"].task, base=NodeTask, bind=True)
+def answer(task: NodeTask, token: object) -> dict[str, Any]:
+    """Answer the request stored under ``token``."""
+    if not isinstance(token, str) or not 0 < len(token) <= TOKEN_CHARS_MAX:
+        raise Malformed("the argument is no token of a request")
+    return asdict(answering.answer(task.node, token))
+
+
+@shared_task(name=ROUTES["announce"].task, base=NodeTask, bind=True)
+def announce(task: NodeTask, peer: object) -> dict[str, Any]:
+    """Deliver what the lane to ``peer`` holds."""
+    return asdict(announcing.announce(task.node, node_id(peer)))
+
+
+@shared_task(name=ROUTES["fetch"].task, base=NodeTask, bind=True)
+def fetch(task: NodeTask, peer: object) -> dict[str, Any]:
+    """Fetch due items from ``peer``."""
+    return asdict(fetching.fetch(task.node, node_id(peer)))
+
+
+@shared_task(name=ROUTES["pull"].task, base=NodeTask, bind=True)
+def pull(task: NodeTask, peer: object) -> dict[str, Any]:
+    """Pull the log of ``peer``."""
+    return asdict(repair.pull(task.node, node_id(peer)))
+
+
+@shared_task(name=ROUTES["repair"].task, base=NodeTask, bind=True)
+def repair_peer(task: NodeTask, peer: object) -> dict[str, Any]:
+    """Find what this node and ``peer`` lack; in this first form by pulling its log."""
+    return asdict(repair.pull(task.node, node_id(peer)))
+
+
+@shared_task(name=ROUTES["tick"].task, base=NodeTask, bind=True)
+def tick(task: NodeTask) -> dict[str, Any]:
+    """Ring for everything that is due."""
+    return asdict(reconciler.tick(task.node))
+
+
+@shared_task(name=ROUTES["upkeep"].task, base=NodeTask, bind=True)
+def upkeep(task: NodeTask) -> dict[str, Any]:
+    """Tend what is bounded."""
+    return asdict(keeping.upkeep(task.node))
+
+
+def node_id(text: object) -> NodeId:
+    """Return a task's argument as a node id; raise `Malformed` where it is none."""
+    if not isinstance(text, str):
+        raise Malformed("the argument is no node id")
+    return parse_node_id(text)
