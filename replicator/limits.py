@@ -65,6 +65,8 @@ class Limits:
     """How long a request body waits in Redis for its worker."""
     doorbell_seconds: int = 30
     """After this long an unanswered doorbell may be rung again (its message was lost)."""
+    visibility_seconds: int = 30
+    """How long a broker message of a dead worker stays hidden before another worker gets it."""
 
     # Pages and batches
     inline_post_bytes_max: int = 64 * 1024
@@ -78,6 +80,30 @@ class Limits:
     in_flight_bytes_max: int = 64 * 1024 * 1024
     """Request bodies that one gateway holds in memory or in Redis."""
 
+    # Gateway
+    connections_max: int = 2_000
+    """Open connections per listener: all requests in flight, and as many idle ones."""
+    header_seconds: float = 5.0
+    """Until the header of a request is complete; nobody may hold a connection with less."""
+    body_seconds: float = 10.0
+    """Until the body of a request is complete: 1 MiB in time asks for 100 kB/s."""
+    keep_alive_seconds: int = 30
+    """How long an idle connection is kept: longer than the pause between two batches."""
+    address_requests_per_second: float = 1_000.0
+    """Requests of one address (IPv6: one /64) on average; a worker answers a few hundred."""
+    address_burst_requests_max: int = 3_000
+    """Requests one address may make at once after a quiet time."""
+    addresses_max: int = 10_000
+    """Addresses whose rate is remembered; the longest unseen is forgotten first."""
+    gateway_threads: int = 8
+    """Threads that check envelopes and ask Redis; two cores are busy with four."""
+    local_body_bytes_max: int = 4 * 1024 * 1024
+    """One body of the local API: a post at its limit with every character escaped fits twice."""
+    local_requests_max: int = 200
+    """Requests of the board application that are open at once, long polls included."""
+    local_wait_seconds: float = 55.0
+    """Longest long poll: below the 60 s after which common proxies give up."""
+
     # Retry
     retry_base_seconds: float = 1.0
     retry_cap_seconds: float = 300.0
@@ -89,14 +115,25 @@ class Limits:
     dead_letters_max: int = 10_000
     refusal_records_max: int = 1_000
     """Refused requests kept for the operator to look at."""
+    record_chars_max: int = 500
+    """Of a reason or message kept in Redis: it may quote what a stranger sent."""
 
     # Repair and upkeep
     tick_seconds: float = 1.0
     """How often the reconciler looks for due work."""
     pull_seconds: float = 15.0
     """How often a node looks for what it lacks at each pool-mate (jittered by a third)."""
+    gaps_per_peer_max: int = 100_000
+    """Refs of one peer that could not be had yet; of more the oldest are left to repair."""
+    equivocations_max: int = 200
+    """Proofs kept that an origin signed two posts under one id: the newest (50 MiB at worst)."""
     pages_ahead: int = 1
     """Pages of a pull that are fetched while one is being stored."""
+
+    @property
+    def nonce_seconds(self) -> int:
+        """How long a used nonce is remembered: both ends of the window, and 10 s for clocks."""
+        return 2 * self.window_seconds + 10
 
     def __post_init__(self) -> None:
         for name, floor in PROTOCOL_FLOOR.items():
@@ -105,6 +142,7 @@ class Limits:
         self._require(self.connect_seconds < self.peer_call_seconds, "connect < peer_call")
         self._require(self.peer_call_seconds < self.lease_seconds, "peer_call < lease")
         self._require(self.slice_seconds < self.lease_seconds, "slice < lease")
+        self._require(self.visibility_seconds >= 3, "visibility >= 3 (it is renewed each third)")
         self._require(self.answer_seconds < self.peer_call_seconds, "answer < peer_call")
         self._require(self.answer_seconds < self.work_body_seconds, "answer < work_body")
         self._require(self.post_bytes_max <= self.batch_bytes_max, "post_bytes <= batch_bytes")
@@ -114,6 +152,15 @@ class Limits:
         self._require(
             self.batch_bytes_max <= self.message_bytes_max * 3 // 4,
             "batch_bytes <= 3/4 message_bytes",
+        )
+        self._require(
+            self.answers_in_flight_max <= self.connections_max, "answers_in_flight <= connections"
+        )
+        self._require(
+            self.message_bytes_max <= self.in_flight_bytes_max, "message_bytes <= in_flight_bytes"
+        )
+        self._require(
+            self.post_bytes_max <= self.local_body_bytes_max, "post_bytes <= local_body_bytes"
         )
         self._require(self.retry_base_seconds <= self.retry_cap_seconds, "retry_base <= retry_cap")
 

@@ -1,0 +1,141 @@
+"""The few ASGI pieces both listeners share: bounded headers and bodies, and plain replies.
+
+A body is counted while it streams, so that no sender decides how much memory is used. Nothing
+here knows the protocol's documents or the node.
+"""
+
+import asyncio
+import json
+import zlib
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from typing import Any, Final
+
+from replicator.errors import ErrorCode, Refusal
+from replicator.gateway.bounds import Hold
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+# A field of a signature, or one that decides how the body is read, must not be open to choice.
+_ONCE: Final = frozenset(
+    {
+        "authorization",
+        "content-digest",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "signature",
+        "signature-input",
+    }
+)
+_ONCE_PREFIX: Final = "replicator-"
+
+
+class Disconnected(Exception):
+    """The client went away before its request was complete; nobody is left to answer."""
+
+
+def read_headers(scope: Scope, bytes_max: int) -> dict[str, str]:
+    """Return the header fields with lower-case names.
+
+    Repeated fields are joined as HTTP says, unless repeating one would leave its meaning to chance.
+
+    Raises:
+        Refusal: ``too-large`` past ``bytes_max``; ``malformed`` for a repeated field that may
+            stand only once, or one of these outside ASCII.
+    """
+    pairs: Sequence[tuple[bytes, bytes]] = scope["headers"]
+    if sum(len(name) + len(value) + 4 for name, value in pairs) > bytes_max:
+        raise Refusal(ErrorCode.TOO_LARGE, f"the header has more than {bytes_max} bytes")
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in pairs:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        once = name in _ONCE or name.startswith(_ONCE_PREFIX)
+        if once and (name in headers or not value.isascii()):
+            raise Refusal(ErrorCode.MALFORMED, f"the field {name} is repeated or not ASCII")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+async def read_body(
+    receive: Receive, headers: Mapping[str, str], hold: Hold, *, bytes_max: int, seconds: float
+) -> bytes:
+    """Read a whole body, counting it into ``hold`` as it comes.
+
+    Args:
+        bytes_max: bytes accepted; checked against Content-Length first, then while reading.
+        seconds: until the body must be complete, from now.
+
+    Raises:
+        Refusal: ``too-large``, ``busy`` where there is no room, or ``malformed`` where the body
+            is not complete in time.
+        Disconnected: the client is gone.
+    """
+    too_large = Refusal(ErrorCode.TOO_LARGE, f"the body has more than {bytes_max} bytes")
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(seconds):
+            if int(headers.get("content-length", "0")) > bytes_max:
+                raise too_large
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] != "http.request":
+                    raise Disconnected
+                chunk: bytes = message.get("body", b"")
+                more = message.get("more_body", False)
+                size += len(chunk)
+                if size > bytes_max:
+                    raise too_large
+                hold.grow(len(chunk))
+                chunks.append(chunk)
+    except TimeoutError:
+        raise Refusal(ErrorCode.MALFORMED, f"no complete body within {seconds} seconds") from None
+    return b"".join(chunks)
+
+
+def inflate(body: bytes, bytes_max: int) -> bytes:
+    """Return a gzip body decompressed, never holding more than ``bytes_max`` of it.
+
+    Raises:
+        Refusal: ``too-large`` past ``bytes_max``; ``malformed`` where it is not exactly one
+            complete gzip member (RFC 1952).
+    """
+    machine = zlib.decompressobj(wbits=31)
+    try:
+        plain = machine.decompress(body, bytes_max + 1)
+    except zlib.error:
+        raise Refusal(ErrorCode.MALFORMED, "the body is not gzip") from None
+    if len(plain) > bytes_max:
+        raise Refusal(ErrorCode.TOO_LARGE, f"the body inflates to more than {bytes_max} bytes")
+    if not machine.eof or machine.unused_data:
+        raise Refusal(ErrorCode.MALFORMED, "the body is not exactly one complete gzip member")
+    return plain
+
+
+async def gone(receive: Receive) -> None:
+    """Return when the client has gone away; its body must have been read."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def send_bytes(
+    send: Send, status: int, headers: Sequence[tuple[str, str]], body: bytes
+) -> None:
+    """Send a complete answer of known length."""
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    raw.append((b"content-length", str(len(body)).encode("ascii")))
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(
+    send: Send, status: int, code: str, message: str, headers: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Send a short JSON error: ``{"error": {"code", "message"}}``."""
+    body = json.dumps({"error": {"code": code, "message": message}}).encode("utf-8")
+    await send_bytes(send, status, (("content-type", "application/json"), *headers), body)

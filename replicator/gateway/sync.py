@@ -1,0 +1,271 @@
+"""The listener for peers: POST /v1/sync, GET /v1/node and GET /healthz, as plain ASGI.
+
+A request is checked in the order of the checks' cost: header, media type, rate of its address,
+room, body; then, in a thread, envelope, pin and nonce (`replicator.node.admission`). Only then a
+worker hears of it. The request is held open by a future until the worker's reply arrives, its
+deadline passes (``busy``), or the client goes away; each of these frees all it held.
+
+Answers made before the signature was verified are complete answer documents in the type of the
+request, but unsigned. Nothing of a request's body or headers is logged.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from replicator.errors import ErrorCode, Refusal, Unavailable
+from replicator.gateway.asgi import (
+    Disconnected,
+    Receive,
+    Scope,
+    Send,
+    gone,
+    inflate,
+    read_body,
+    read_headers,
+    send_bytes,
+    send_error,
+)
+from replicator.gateway.bounds import RETRY_SECONDS, AddressRates, InFlight, address_group
+from replicator.gateway.pages import Pages
+from replicator.gateway.waiting import Publisher, Waiting
+from replicator.node import admission
+from replicator.node.admission import Admitted, Asker, Refused
+from replicator.node.context import Node
+from replicator.node.ports import Receipt, RefusalRecord, Reply, Ring
+from replicator.protocol import codec, http_status
+
+log = structlog.get_logger(__name__)
+
+_NOT_NOTED: Final = frozenset({ErrorCode.STALE, ErrorCode.REPLAYED, ErrorCode.BUSY})
+"""Refusals that a healthy peer meets by itself; the operator has nothing to do about them."""
+
+_METHODS: Final = {
+    "/v1/sync": ("POST",),
+    "/v1/node": ("GET", "HEAD"),
+    "/healthz": ("GET", "HEAD"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request whose body has been read, as admission needs it."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    media_type: str
+    received_at: int
+
+
+class SyncApp:
+    """The ASGI application of the sync listener; `run` must run beside it."""
+
+    def __init__(self, node: Node, waiting: Waiting, gateway: str, executor: Executor) -> None:
+        limits = node.limits
+        self._node = node
+        self._waiting = waiting
+        self._gateway = gateway
+        self._executor = executor
+        self._publisher = Publisher(node.doorbell, executor)
+        self._pages = Pages(node, executor)
+        self._in_flight = InFlight(limits.answers_in_flight_max, limits.in_flight_bytes_max)
+        self._rates = AddressRates(
+            limits.address_requests_per_second,
+            limits.address_burst_requests_max,
+            limits.addresses_max,
+        )
+
+    async def run(self) -> None:
+        """Send doorbells for admitted requests, until cancelled."""
+        await self._publisher.run()
+
+    @property
+    def in_flight(self) -> tuple[int, int]:
+        """Open requests and their bytes."""
+        return self._in_flight.requests, self._in_flight.size
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request (ASGI 3, HTTP only)."""
+        path, method = scope["path"], scope["method"]
+        allowed = _METHODS.get(path)
+        if allowed is None:
+            await send_error(send, 404, "not-found", "this is no path of the protocol")
+        elif method not in allowed:
+            allow = ", ".join(allowed)
+            message = f"{path} answers {allow} only"
+            await send_error(send, 405, "method-not-allowed", message, (("allow", allow),))
+        elif path == "/v1/sync":
+            await self._sync(scope, receive, send)
+        else:
+            await self._page(scope, send)
+
+    async def _page(self, scope: Scope, send: Send) -> None:
+        try:
+            self._count(scope)
+            headers = read_headers(scope, self._node.limits.header_bytes_max)
+            if scope["path"] == "/healthz":
+                page = await self._pages.health()
+            else:
+                page = await self._pages.document(headers.get("accept", ""))
+        except Refusal as refusal:
+            retry = (("retry-after", str(refusal.retry_after or RETRY_SECONDS)),)
+            status = http_status.STATUS[refusal.code]
+            await send_error(send, status, refusal.code, refusal.message, retry)
+            return
+        await send_bytes(send, page.status, page.headers, page.body)
+
+    async def _sync(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            reply = await self._answer(scope, receive)
+        except Disconnected:
+            return
+        await send_bytes(send, reply.status, reply.headers, reply.body)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+        limits = self._node.limits
+        media_type = codec.JSON
+        try:
+            headers = read_headers(scope, limits.header_bytes_max)
+            media_type = codec.media_type_of(headers.get("content-type"))
+            _check_encoding(headers)
+            self._count(scope)
+            with self._in_flight.enter() as hold:
+                body = await read_body(
+                    receive,
+                    headers,
+                    hold,
+                    bytes_max=limits.message_bytes_max,
+                    seconds=limits.body_seconds,
+                )
+                request = _Request(headers, body, media_type, self._node.clock.now())
+                return await self._serve(request, receive)
+        except Refusal as refusal:
+            return self._refuse(Refused(refusal), media_type)
+
+    def _count(self, scope: Scope) -> None:
+        client = scope.get("client")
+        address = address_group(client[0] if client else None)
+        self._rates.take(address, self._node.clock.monotonic())
+
+    async def _serve(self, request: _Request, receive: Receive) -> Reply:
+        """Admit a request and hold it until its worker answered; raise `Refusal` or end it."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._node.limits.answer_seconds
+        try:
+            async with asyncio.timeout_at(end):
+                admitted = await loop.run_in_executor(self._executor, self._admit, request)
+        except TimeoutError:
+            raise _busy(TimeoutError("admission took too long")) from None
+        if isinstance(admitted, Reply):
+            return admitted
+        try:
+            return await self._hold(admitted, len(request.body), end, receive)
+        except (TimeoutError, Unavailable) as error:
+            refused = Refused(_busy(error), _asker(admitted))
+            return await loop.run_in_executor(
+                self._executor, self._refuse, refused, admitted.media_type
+            )
+
+    async def _hold(self, receipt: Receipt, size: int, end: float, receive: Receive) -> Reply:
+        """Ring for a worker and wait for its reply.
+
+        Raises:
+            TimeoutError: none came before ``end`` (loop time).
+            BrokerUnavailable: the doorbell could not be rung.
+            Disconnected: the client went away first.
+        """
+        note = f"{receipt.media_type.removeprefix('application/')} {size} bytes"
+        with self._waiting.expect(receipt.token) as answer:
+            ring = Ring("answer", peer=receipt.sender, token=receipt.token, note=note)
+            self._publisher.ring(ring, answer)
+            left = asyncio.ensure_future(gone(receive))
+            try:
+                seconds = max(0.0, end - asyncio.get_running_loop().time())
+                await asyncio.wait(
+                    {answer, left}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+                )
+                if answer.done():
+                    return answer.result()
+                if left.done():
+                    raise Disconnected
+                raise TimeoutError("no worker answered in time")
+            finally:
+                left.cancel()
+
+    # The rest runs in threads of the executor, and touches nothing of the event loop.
+
+    def _admit(self, request: _Request) -> Receipt | Reply:
+        """Check a request and store it for its worker; a `Reply` is what it is refused with."""
+        verdict: Admitted | Refused
+        try:
+            verdict = admission.admit(
+                self._node,
+                request.headers,
+                request.body,
+                media_type=request.media_type,
+                gateway=self._gateway,
+                received_at=request.received_at,
+            )
+        except Unavailable as error:
+            return self._refuse(Refused(_busy(error)), request.media_type)
+        if isinstance(verdict, Admitted):
+            objection = self._store(verdict, request)
+            if objection is None:
+                return verdict.receipt
+            verdict = Refused(objection, _asker(verdict.receipt))
+        self._note(verdict)
+        return self._refuse(verdict, request.media_type)
+
+    def _store(self, admitted: Admitted, request: _Request) -> Refusal | None:
+        receipt = admitted.receipt
+        try:
+            body = request.body
+            if "content-encoding" in request.headers:
+                body = inflate(body, self._node.limits.message_bytes_max)
+            if self._node.work.admit(receipt, admitted.nonce, body, request.received_at):
+                return None
+        except Refusal as refusal:
+            return refusal
+        except Unavailable as error:
+            return _busy(error)
+        return Refusal(ErrorCode.REPLAYED, "the nonce was used before; sign the request again")
+
+    def _note(self, refused: Refused) -> None:
+        """Keep what a verified sender was refused; the words of strangers are not worth keeping."""
+        refusal, asker = refused.refusal, refused.asker
+        if asker is None or refusal.code in _NOT_NOTED:
+            return
+        now = self._node.clock.now()
+        log.info("gateway.refused", sender=asker.node_id, code=refusal.code)
+        with suppress(Unavailable):
+            self._node.work.note_refusal(
+                RefusalRecord(now, asker.node_id, refusal.code, refusal.message)
+            )
+
+    def _refuse(self, refused: Refused, media_type: str) -> Reply:
+        return admission.refuse(self._node, refused, token="", media_type=media_type)
+
+
+def _asker(receipt: Receipt) -> Asker:
+    return Asker(receipt.sender, receipt.base_digest, receipt.pool_keys)
+
+
+def _busy(error: Unavailable | TimeoutError) -> Refusal:
+    """What an asker hears while a service of ours is away; its details stay here."""
+    log.warning("gateway.unavailable", kind=type(error).__name__, error=str(error))
+    return Refusal(
+        ErrorCode.BUSY, "this node cannot take requests for now", retry_after=RETRY_SECONDS
+    )
+
+
+def _check_encoding(headers: Mapping[str, str]) -> None:
+    encoding = headers.get("content-encoding")
+    if encoding not in (None, "gzip"):
+        raise Refusal(
+            ErrorCode.UNSUPPORTED_MEDIA_TYPE, "the only content encoding taken here is gzip"
+        )
