@@ -1,0 +1,81 @@
+"""Who is believed: the rule tables of `rules.trust`."""
+
+import pytest
+
+from replicator.errors import ErrorCode, Refusal
+from replicator.protocol.ids import Digest, GlobalId, KeyText, NodeId
+from replicator.protocol.post import Post, PostSignature
+from replicator.rules.trust import (
+    Acquaintance,
+    Signers,
+    admit_sender,
+    authentic,
+    pools_of,
+)
+
+NODE_KEY = KeyText("ed25519:" + "A" * 43)
+OTHER_KEY = KeyText("ed25519:" + "E" * 43)
+POOL = KeyText("ed25519:" + "I" * 43)
+FOREIGN_POOL = KeyText("ed25519:" + "M" * 43)
+SENDER = NodeId("alpha.example")
+
+
+def post_signed_by(*keys: KeyText) -> Post:
+    signatures = tuple(PostSignature(key, "A" * 86) for key in keys)
+    return Post(GlobalId("alpha.example/1"), Digest("0" * 64), 0, b"{}", signatures)
+
+
+@pytest.mark.parametrize(
+    ("signers", "pins", "objection"),
+    [
+        ((NODE_KEY,), {NODE_KEY: "current"}, None),
+        ((NODE_KEY,), {NODE_KEY: "retired"}, None),
+        ((NODE_KEY,), {NODE_KEY: "revoked"}, "origin-key"),
+        ((OTHER_KEY, POOL), {NODE_KEY: "current"}, "origin-key"),
+        ((OTHER_KEY, POOL), {}, None),
+        ((OTHER_KEY, FOREIGN_POOL), {}, "unknown-origin"),
+        ((NODE_KEY,), {}, "unknown-origin"),
+    ],
+)
+def test_a_post_is_authentic_by_its_origins_pin_or_else_by_a_pool(signers, pins, objection):
+    assert authentic(post_signed_by(*signers), pins, {POOL}) == objection
+
+
+def test_a_post_belongs_to_the_held_pools_that_signed_it():
+    assert pools_of(post_signed_by(NODE_KEY, POOL, FOREIGN_POOL), {POOL}) == {POOL}
+
+
+@pytest.mark.parametrize(
+    ("pool_keys", "pins", "added", "is_open", "source"),
+    [
+        ((), {NODE_KEY: "current"}, False, False, "pinned"),
+        ((POOL,), {NODE_KEY: "current"}, False, False, "pinned"),
+        ((POOL,), {}, False, False, "pool"),
+        ((), {}, True, False, "operator"),
+        ((), {}, False, True, "open"),
+    ],
+)
+def test_a_sender_is_admitted_for_the_first_reason_that_holds(
+    pool_keys, pins, added, is_open, source
+):
+    signers = Signers(SENDER, (NODE_KEY,), pool_keys)
+    known = Acquaintance(pins, added)
+    admission = admit_sender(signers, known, frozenset({POOL}), reads_are_open=is_open)
+    assert admission.source == source
+    assert admission.pools == frozenset(pool_keys)
+
+
+@pytest.mark.parametrize("state", ["retired", "revoked", None])
+def test_a_pool_key_never_admits_a_known_sender_under_another_key(state):
+    pins = {OTHER_KEY: "current"} | ({NODE_KEY: state} if state else {})
+    signers = Signers(SENDER, (NODE_KEY,), (POOL,))
+    with pytest.raises(Refusal) as refusal:
+        admit_sender(signers, Acquaintance(pins, True), frozenset({POOL}), reads_are_open=True)
+    assert refusal.value.code is ErrorCode.KEY_CHANGED
+
+
+def test_a_stranger_with_a_foreign_pool_key_is_an_unknown_sender():
+    signers = Signers(SENDER, (NODE_KEY,), (FOREIGN_POOL,))
+    with pytest.raises(Refusal) as refusal:
+        admit_sender(signers, Acquaintance({}, False), frozenset({POOL}), reads_are_open=False)
+    assert refusal.value.code is ErrorCode.UNKNOWN_SENDER

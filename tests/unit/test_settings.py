@@ -1,0 +1,83 @@
+"""Settings come from one file and REPLICATOR_* variables; unknown names and secrets stay out."""
+
+import pytest
+
+from replicator.errors import ConfigurationError
+from replicator.settings import Settings, load_settings
+
+
+@pytest.fixture
+def home(tmp_path):
+    (tmp_path / "replicator.toml").write_text('node_id = "alpha.example"\n')
+    return tmp_path
+
+
+def test_defaults_need_only_a_node_id(home):
+    settings = load_settings(home, {})
+    assert settings.node_id == "alpha.example"
+    assert settings.database_url == f"sqlite:///{home / 'replicator.db'}"
+    assert settings.work_url is None
+    with pytest.raises(ConfigurationError, match="replicator up"):
+        _ = settings.broker
+
+
+def test_variables_overrule_the_file(home):
+    environ = {"REPLICATOR_LANES_THREADS": "3", "REPLICATOR_HOME": str(home), "PATH": "/bin"}
+    assert load_settings(home, environ).lanes_threads == 3
+
+
+def test_the_work_url_that_up_left_is_found_unless_one_is_set(home):
+    (home / "run").mkdir()
+    (home / "run" / "work-url").write_text("redis://:secret@127.0.0.1:7777/0\n")
+    assert load_settings(home, {}).broker == "redis://:secret@127.0.0.1:7777/0"
+    environ = {"REPLICATOR_WORK_URL": "redis://127.0.0.1:1/0"}
+    assert load_settings(home, environ).work == "redis://127.0.0.1:1/0"
+
+
+def test_secrets_do_not_stand_in_the_repr(home):
+    environ = {
+        "REPLICATOR_WORK_URL": "redis://:hush1@h/0",
+        "REPLICATOR_BROKER_URL": "redis://:hush2@h/0",
+        "REPLICATOR_DATABASE_URL": "postgresql+psycopg://u:hush3@h/d",
+        "REPLICATOR_KEY_PASSPHRASE": "hush4",
+    }
+    assert "hush" not in repr(load_settings(home, environ))
+
+
+@pytest.mark.parametrize(
+    ("toml", "environ", "message"),
+    [
+        ("gatway_listen = 'x:1'", {}, "did you mean 'gateway_listen'"),
+        ("", {"REPLICATOR_WORKURL": "x"}, "REPLICATOR_WORKURL: unknown setting 'workurl'"),
+        ("lanes_threads = '8'", {}, "lanes_threads must be of type int"),
+        ("lanes_threads = 0", {}, "from 1 to 256"),
+        ("", {"REPLICATOR_LANES_THREADS": "many"}, "whole number"),
+        ("", {"REPLICATOR_ALLOW_PRIVATE": "yes"}, "true or false"),
+        ("put = 'open'", {}, "put: one of pool, peers"),
+        ("[limits]\nitems_mx = 1", {}, "did you mean 'items_max'"),
+        ("[limits]\nitems_max = 1", {}, "items_max may not be below 500"),
+        ("[limits]\nitems_max = 600.5", {}, "whole number"),
+        ("[limits]\nitems_max = true", {}, "number above 0"),
+        ("node_id = ", {}, "cannot be read"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_to_do(home, toml, environ, message):
+    text = toml if toml.startswith("node_id") else f'node_id = "alpha.example"\n{toml}\n'
+    (home / "replicator.toml").write_text(text)
+    with pytest.raises(ConfigurationError, match=message):
+        load_settings(home, environ)
+
+
+def test_a_missing_home_says_how_to_make_one(tmp_path):
+    with pytest.raises(ConfigurationError, match="init"):
+        load_settings(tmp_path, {})
+
+
+def test_every_setting_but_the_home_and_limits_can_be_set_by_a_variable(home):
+    given = {"node_id": "beta.example", "answers_processes": "3", "lanes_threads": "4"}
+    given |= {"allow_private": "false", "pull": "open", "get": "peers", "put": "peers"}
+    names = set(Settings.__dataclass_fields__) - {"home", "limits"}
+    values = {name: given.get(name, f"value-of-{name}") for name in names}
+    environ = {f"REPLICATOR_{name.upper()}": value for name, value in values.items()}
+    settings = load_settings(home, environ)
+    assert {name: str(getattr(settings, name)).lower() for name in names} == values
