@@ -1,0 +1,200 @@
+"""The fetch queue of `MemoryWorkState`: the rules of the Lua scripts in plain Python.
+
+Deterministic: lease tokens are counted, ties are broken by digest. It keeps no index, so it is
+slow for large queues; it is what the scripts are compared with.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from replicator.adapters.memory.exclusive import Exclusive, exclusive
+from replicator.limits import Limits
+from replicator.node.ports import DeadLetter, FetchItem, FetchLease, Settlement
+from replicator.protocol.ids import Digest, NodeId
+from replicator.protocol.post import Ref
+
+WORKER_LOST = "worker lost"
+
+
+@dataclass(slots=True)
+class _Queued:
+    ref: Ref
+    at: int
+    """Next attempt; where ``token`` is set, when that lease expires."""
+    attempts: int = 0
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    until: int
+    token: str
+    holder: NodeId
+
+
+class MemoryFetchQueue(Exclusive):
+    """The fetch queue methods of `WorkState`; see there."""
+
+    def __init__(self, limits: Limits) -> None:
+        super().__init__()
+        self._limits = limits
+        self._leases_given = 0
+        self._forget_queues()
+
+    def _forget_queues(self) -> None:
+        self._queues: dict[NodeId, dict[Digest, _Queued]] = {}
+        self._claims: dict[Digest, _Claim] = {}
+        self._leases: set[str] = set()
+        self._dead: dict[tuple[Digest, NodeId], DeadLetter] = {}
+
+    @exclusive
+    def want(self, holder: NodeId, refs: Sequence[Ref], now: int) -> list[bool]:
+        """Queue refs for fetching from ``holder``, due now; per ref, whether it is queued."""
+        queue = self._queues.setdefault(holder, {})
+        return [self._want(holder, queue, ref, now) for ref in refs]
+
+    def _want(self, holder: NodeId, queue: dict[Digest, _Queued], ref: Ref, now: int) -> bool:
+        if ref.digest in queue:
+            return True
+        full = len(queue) >= self._limits.fetch_queue_items_max
+        if full or (ref.digest, holder) in self._dead:
+            return False
+        queue[ref.digest] = _Queued(ref, now)
+        return True
+
+    @exclusive
+    def lease(self, holder: NodeId, limit: int, bytes_max: int, now: int) -> FetchLease | None:
+        """Lease due items of a holder, smallest due time first; None where nothing is due."""
+        self._leases_given += 1
+        token = f"lease-{self._leases_given}"
+        taken: list[_Queued] = []
+        bytes_taken = 0
+        for item in self._due_items(holder, now):
+            if len(taken) >= limit:
+                break
+            if item.token and self._expire(holder, item, now):
+                continue
+            claim = self._claims.get(item.ref.digest)
+            if claim is not None and claim.holder != holder and claim.until > now:
+                tick_ms = max(1, int(self._limits.tick_seconds * 1000))
+                item.at = min(claim.until, now + tick_ms)
+                continue
+            if taken and bytes_taken + item.ref.size > bytes_max:
+                break
+            self._take(holder, item, token, now)
+            taken.append(item)
+            bytes_taken += item.ref.size
+        if not taken:
+            return None
+        self._leases.add(token)
+        return FetchLease(holder, token, tuple(FetchItem(it.ref, it.attempts) for it in taken))
+
+    def _due_items(self, holder: NodeId, now: int) -> list[_Queued]:
+        due = [item for item in self._queues.get(holder, {}).values() if item.at <= now]
+        return sorted(due, key=lambda item: (item.at, item.ref.digest))
+
+    def _expire(self, holder: NodeId, item: _Queued, now: int) -> bool:
+        """Count the lost attempt of an expired lease; True where the item is dead now."""
+        self._leases.discard(item.token)
+        self._release(item)
+        if item.attempts + 1 >= self._limits.fetch_attempts_max:
+            self._bury(holder, item, WORKER_LOST, now)
+            return True
+        item.attempts += 1
+        item.token = ""
+        return False
+
+    def _take(self, holder: NodeId, item: _Queued, token: str, now: int) -> None:
+        item.token = token
+        item.at = now + self._limits.lease_seconds * 1000
+        until = now + self._limits.claim_seconds * 1000
+        self._claims[item.ref.digest] = _Claim(until, token, holder)
+
+    def _release(self, item: _Queued) -> None:
+        claim = self._claims.get(item.ref.digest)
+        if claim is not None and claim.token == item.token:
+            del self._claims[item.ref.digest]
+
+    def _bury(self, holder: NodeId, item: _Queued, reason: str, now: int) -> None:
+        digest = item.ref.digest
+        del self._queues[holder][digest]
+        cut = reason[: self._limits.record_chars_max]
+        letter = DeadLetter(item.ref, holder, cut, item.attempts + 1, now)
+        self._dead[digest, holder] = letter
+        if len(self._dead) > self._limits.dead_letters_max:
+            del self._dead[min(self._dead, key=self._age)]
+
+    def _age(self, name: tuple[Digest, NodeId]) -> tuple[int, tuple[Digest, NodeId]]:
+        return self._dead[name].at, name
+
+    @exclusive
+    def settle(self, lease: FetchLease, outcome: Settlement, now: int) -> bool:
+        """End a lease; False, and nothing changed, where it had expired and was taken over."""
+        if lease.token not in self._leases:
+            return False
+        self._leases.discard(lease.token)
+        queue = self._queues.get(lease.holder, {})
+        for digest in outcome.done:
+            self._claims.pop(digest, None)
+            for other in self._queues.values():
+                other.pop(digest, None)
+        for digest in (item.ref.digest for item in lease.items):
+            item = queue.get(digest)
+            if item is not None and item.token == lease.token:
+                self._settle_item(lease.holder, item, outcome, now)
+        return True
+
+    def _settle_item(self, holder: NodeId, item: _Queued, outcome: Settlement, now: int) -> None:
+        digest = item.ref.digest
+        self._release(item)
+        item.token = ""
+        if digest in outcome.missing:
+            del self._queues[holder][digest]
+        elif digest in outcome.dead:
+            self._bury(holder, item, outcome.dead[digest], now)
+        elif digest in outcome.failed:
+            item.at = outcome.failed[digest]
+            item.attempts += 1
+        else:
+            item.at = now
+
+    @exclusive
+    def due_holders(self, now: int, limit: int) -> list[NodeId]:
+        """Return holders with due (or lease-expired) items, longest due first."""
+        earliest = {
+            holder: min(item.at for item in queue.values())
+            for holder, queue in self._queues.items()
+            if queue
+        }
+        due = sorted((at, holder) for holder, at in earliest.items() if at <= now)
+        return [holder for _, holder in due][: max(0, limit)]
+
+    @exclusive
+    def queued(self) -> dict[NodeId, int]:
+        """Return the number of queued items per holder, leased ones included."""
+        return {holder: len(queue) for holder, queue in self._queues.items() if queue}
+
+    @exclusive
+    def dead(self, limit: int) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        newest = sorted(self._dead, key=self._age, reverse=True)
+        return [self._dead[name] for name in newest[: max(0, limit)]]
+
+    @exclusive
+    def requeue(self, digests: Collection[Digest], now: int) -> int:
+        """Queue dead letters again with no attempts counted; return how many."""
+        queued = 0
+        for digest, holder in sorted(self._dead, key=self._age):
+            queue = self._queues.setdefault(holder, {})
+            if digest in digests and len(queue) < self._limits.fetch_queue_items_max:
+                queue[digest] = _Queued(self._dead.pop((digest, holder)).ref, now)
+                queued += 1
+        return queued
+
+    @exclusive
+    def drop(self, digests: Collection[Digest]) -> int:
+        """Remove dead letters; return how many."""
+        names = [name for name in self._dead if name[0] in digests]
+        for name in names:
+            del self._dead[name]
+        return len(names)

@@ -1,0 +1,127 @@
+"""The fetch queue: what is wanted from whom, under lease to one worker at a time.
+
+Part of `RedisWorkState`. Every batch is one script and one round trip. What a script returns is
+flat text, read here into value objects.
+"""
+
+import secrets
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+from replicator.adapters.redis.keys import WEEK_MS, Keys
+from replicator.adapters.redis.server import Argument, Server
+from replicator.limits import Limits
+from replicator.node.ports import DeadLetter, FetchItem, FetchLease, Settlement
+from replicator.protocol.ids import Digest, GlobalId, NodeId
+from replicator.protocol.post import Ref
+
+LEASE_KEPT_FACTOR: Final = 10
+"""A lease that nobody took over may be settled this many times later than it expired."""
+
+
+def pack_ref(ref: Ref) -> str:
+    """Return a ref without its digest as ``size published id``; ids hold no space."""
+    return f"{ref.size} {ref.published} {ref.id}"
+
+
+def unpack_ref(digest: str, packed: str) -> Ref:
+    """Return the ref that `pack_ref` packed."""
+    size, published, post_id = packed.split(" ", 2)
+    return Ref(GlobalId(post_id), Digest(digest), int(published), int(size))
+
+
+class FetchWork:
+    """The fetch queue methods of `WorkState`; see there."""
+
+    _server: Server
+    _keys: Keys
+    _limits: Limits
+
+    def want(self, holder: NodeId, refs: Sequence[Ref], now: int) -> list[bool]:
+        """Queue refs for fetching from ``holder``, due now; per ref, whether it is queued."""
+        if not refs:
+            return []
+        args: list[Argument] = [holder, now, WEEK_MS, self._limits.fetch_queue_items_max]
+        for ref in refs:
+            args += (ref.digest, pack_ref(ref))
+        return [queued == 1 for queued in self._server.run("want", [self._keys.fetch], args)]
+
+    def lease(self, holder: NodeId, limit: int, bytes_max: int, now: int) -> FetchLease | None:
+        """Lease due items of a holder, smallest due time first; None where nothing is due."""
+        if limit <= 0:
+            return None
+        token = secrets.token_hex(16)
+        limits = self._limits
+        lease_ms, claim_ms = limits.lease_seconds * 1000, limits.claim_seconds * 1000
+        args: list[Argument] = [
+            *(holder, now, WEEK_MS, token, limit, bytes_max),
+            *(now + lease_ms, LEASE_KEPT_FACTOR * lease_ms, now + claim_ms, claim_ms),
+            # An item that another holder's fetch has claimed is looked at again a tick later
+            now + max(1, int(limits.tick_seconds * 1000)),
+            *(limits.fetch_attempts_max, limits.dead_letters_max),
+        ]
+        flat = _texts(self._server.run("lease", [self._keys.fetch], args))
+        items = tuple(
+            FetchItem(unpack_ref(digest, packed), int(tries))
+            for digest, packed, tries in zip(flat, flat, flat, strict=True)
+        )
+        return FetchLease(holder, token, items) if items else None
+
+    def settle(self, lease: FetchLease, outcome: Settlement, now: int) -> bool:
+        """End a lease; False, and nothing changed, where it had expired and was taken over."""
+        chars = self._limits.record_chars_max
+        rest = {item.ref.digest for item in lease.items} - set(outcome.done)
+        missing = rest & set(outcome.missing)
+        rest -= missing
+        dead = {digest: outcome.dead[digest] for digest in rest & outcome.dead.keys()}
+        rest -= dead.keys()
+        failed = {digest: outcome.failed[digest] for digest in rest & outcome.failed.keys()}
+        rest -= failed.keys()
+        args: list[Argument] = [lease.holder, now, WEEK_MS, lease.token]
+        args += (self._limits.dead_letters_max,)
+        args += (len(outcome.done), len(missing), len(rest), len(dead), len(failed))
+        args += (*outcome.done, *missing, *rest)
+        for digest, reason in dead.items():
+            args += (digest, reason[:chars].encode("utf-8", "replace"))
+        for digest, at in failed.items():
+            args += (digest, at)
+        return bool(self._server.run("settle", [self._keys.fetch], args))
+
+    def due_holders(self, now: int, limit: int) -> list[NodeId]:
+        """Return holders with due (or lease-expired) items, longest due first."""
+        if limit <= 0:
+            return []
+        page = ("-inf", now, "LIMIT", 0, limit)
+        due = self._server.command("ZRANGEBYSCORE", self._keys.fetch_due, *page)
+        return [NodeId(holder.decode()) for holder in due]
+
+    def queued(self) -> dict[NodeId, int]:
+        """Return the number of queued items per holder, leased ones included."""
+        flat = self._server.run("queued", [self._keys.fetch])
+        pairs = iter(flat)
+        return {NodeId(holder.decode()): int(n) for holder, n in zip(pairs, pairs, strict=True)}
+
+    def dead(self, limit: int) -> list[DeadLetter]:
+        """Return dead letters, newest first."""
+        flat = _texts(self._server.run("dead", [self._keys.fetch], [max(0, limit)]))
+        return [_letter(*letter) for letter in zip(flat, flat, flat, strict=True)]
+
+    def requeue(self, digests: Collection[Digest], now: int) -> int:
+        """Queue dead letters again with no attempts counted; return how many."""
+        args: list[Argument] = ["", now, WEEK_MS, self._limits.fetch_queue_items_max, *digests]
+        return int(self._server.run("requeue", [self._keys.fetch], args))
+
+    def drop(self, digests: Collection[Digest]) -> int:
+        """Remove dead letters; return how many."""
+        return int(self._server.run("drop", [self._keys.fetch], list(digests)))
+
+
+def _texts(answer: Sequence[bytes]) -> Iterator[str]:
+    return (value.decode("utf-8", "replace") for value in answer)
+
+
+def _letter(name: str, at: str, packed: str) -> DeadLetter:
+    digest, holder = name.split(" ")
+    tries, size, published, post_id, reason = packed.split(" ", 4)
+    ref = Ref(GlobalId(post_id), Digest(digest), int(published), int(size))
+    return DeadLetter(ref, NodeId(holder), reason, int(tries), int(at))

@@ -1,0 +1,95 @@
+"""The key schema of the work state: every key this node writes, its type, value and bound.
+
+Pure. All keys begin with the node's prefix (``replicator:{node_id}:``), so that many nodes can
+share one server. Times are ms since the epoch as decimal text. "lives" is the expiry given with
+``PX``: garbage collection beside the times in the values, which decide.
+
+    request:TOKEN         hash   receipt, body                        lives work_body_seconds
+    nonce:SENDER:NONCE    string "expires receipt-token"              lives nonce_seconds
+    replies:GATEWAY       list   packed replies, oldest first         answers_in_flight_max; lives
+                                                                      work_body_seconds
+    refusals              list   packed records, newest first         refusal_records_max
+    doorbell:KIND:PEER    string expires                              lives doorbell_seconds
+    hold:KIND:PEER        string "expires token"                      lives lease_seconds
+    health:PEER           string packed `Health`                      lives a day
+    due:KIND:PEER         string time                                 lives a week
+    fetch:due             zset   holder by its earliest item's time   one per holder
+    fetch:queue:HOLDER    zset   digest by next attempt; of a leased  fetch_queue_items_max;
+                                 item: when its lease expires         lives a week untouched
+    fetch:items:HOLDER    hash   digest to "size published id"        as the queue
+    fetch:tries:HOLDER    hash   digest to attempts, where not 0      as the queue
+    fetch:leased:HOLDER   hash   digest to lease token, where leased  as the queue
+    fetch:lease:TOKEN     string holder; a standing lease             lives ten times lease_seconds
+    fetch:claim:DIGEST    string "expires token holder"               lives claim_seconds
+    fetch:dead            zset   "digest holder" by time              dead_letters_max
+    fetch:letters         hash   "digest holder" to                   as fetch:dead
+                                 "attempts size published id reason"
+
+Scripts of the fetch queue build the names of their keys from the root ``fetch:`` (their
+``KEYS[1]``), because which holders and claims they touch is known only inside. One server or
+primary is assumed, not a Redis Cluster.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from replicator.node.ports import DoorbellKind
+from replicator.protocol.ids import NodeId
+
+DAY_MS: Final = 86_400_000
+WEEK_MS: Final = 7 * DAY_MS
+"""How long the queue of a holder that nobody works on is kept: the node has forgotten it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names of keys under one prefix.
+
+    Args:
+        prefix: ``replicator:{node_id}:``, with its last colon.
+    """
+
+    prefix: str
+
+    def request(self, token: str) -> str:
+        """Name the stored request of a receipt."""
+        return f"{self.prefix}request:{token}"
+
+    def nonce(self, sender: NodeId, nonce: str) -> str:
+        """Name a used nonce; node ids hold no colon, so two senders never share one."""
+        return f"{self.prefix}nonce:{sender}:{nonce}"
+
+    def replies(self, gateway: str) -> str:
+        """Name the list on which a gateway process waits for its answers."""
+        return f"{self.prefix}replies:{gateway}"
+
+    @property
+    def refusals(self) -> str:
+        """Name the list of refused requests."""
+        return f"{self.prefix}refusals"
+
+    @property
+    def fetch(self) -> str:
+        """Name the root under which the scripts of the fetch queue build their keys."""
+        return f"{self.prefix}fetch:"
+
+    @property
+    def fetch_due(self) -> str:
+        """Name the index of holders by their earliest item."""
+        return f"{self.prefix}fetch:due"
+
+    def doorbell(self, kind: DoorbellKind, peer: NodeId) -> str:
+        """Name the flag of a doorbell that was rung and not yet heard."""
+        return f"{self.prefix}doorbell:{kind}:{peer}"
+
+    def hold(self, kind: DoorbellKind, peer: NodeId) -> str:
+        """Name the lease of one kind of work for one peer."""
+        return f"{self.prefix}hold:{kind}:{peer}"
+
+    def health(self, peer: NodeId) -> str:
+        """Name the record of how calls to a peer have gone."""
+        return f"{self.prefix}health:{peer}"
+
+    def due(self, kind: DoorbellKind, peer: NodeId) -> str:
+        """Name the time of the next periodic work."""
+        return f"{self.prefix}due:{kind}:{peer}"

@@ -1,0 +1,92 @@
+-- uses: fetch_queue
+-- Lease due items of one holder to one worker.
+--
+-- KEYS, ARGV[1..3]  see fetch_queue.lua
+-- ARGV[4]   the new lease's token
+-- ARGV[5]   items at most
+-- ARGV[6]   sum of sizes at most; the first item is given whatever its size
+-- ARGV[7]   when the lease expires        ARGV[8]   ms for which its record is kept
+-- ARGV[9]   when its claims expire        ARGV[10]  ms for which they are kept
+-- ARGV[11]  when a passed-over item is looked at again, at the latest
+-- ARGV[12]  attempts an item may have     ARGV[13]  dead letters kept
+-- Returns   digest, "size published id", attempts, by turns; empty where nothing is due
+-- Atomic    because an item must have one worker, and a digest one holder, at a time
+--
+-- An item whose lease expired is in the queue under that time: it comes up here by itself, with
+-- one attempt counted, and past the bound it becomes a dead letter ("worker lost"). Everything
+-- looked at gets a later time or leaves the queue, so the loop ends.
+
+local token, limit, bytes_max = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local lease_until, lease_ms, claim_until, claim_ms = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
+local again_at, tries_max, letters_max = ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13])
+local queue, leased = root .. 'queue:' .. holder, root .. 'leased:' .. holder
+local tries = root .. 'tries:' .. holder
+
+local taken, sizes, taken_items, full = {}, 0, {}, false
+
+-- End an expired lease of one item: true where the item is dead now.
+local function expire(digest, item, lost)
+  redis.call('DEL', root .. 'lease:' .. lost)
+  release_claims({ digest }, lost)
+  if tonumber(redis.call('HGET', tries, digest) or 0) + 1 >= tries_max then
+    bury(digest, item, 'worker lost', letters_max)
+    return true
+  end
+  redis.call('HINCRBY', tries, digest, 1)
+  redis.call('HDEL', leased, digest)
+  return false
+end
+
+-- When a foreign claim on the item ends, or nil.
+local function claimed_until(claim)
+  local expires, _, claimant = read_claim(claim)
+  if expires and claimant ~= holder and tonumber(expires) > tonumber(now) then
+    return expires
+  end
+end
+
+local function take(page)
+  local items, losts = read_fields(root .. 'items:' .. holder, page), read_fields(leased, page)
+  local claims, scores, marks = read_claims(page), {}, {}
+  for i, digest in ipairs(page) do
+    local item = items[i]
+    local dead = item and losts[i] and expire(digest, item, losts[i])
+    local foreign = item and claims[i] and claimed_until(claims[i])
+    local size = item and tonumber(string.match(item, '^%d+'))
+    if not item then
+      redis.call('ZREM', queue, digest)
+    elseif foreign and not dead then
+      local later = tonumber(foreign) < tonumber(again_at) and foreign or again_at
+      scores[#scores + 1], scores[#scores + 2] = later, digest
+    elseif not dead then
+      if #taken > 0 and sizes + size > bytes_max then
+        full = true
+        break
+      end
+      taken[#taken + 1], taken_items[#taken_items + 1], sizes = digest, item, sizes + size
+      scores[#scores + 1], scores[#scores + 2] = lease_until, digest
+      marks[#marks + 1], marks[#marks + 2] = digest, token
+      local claim = claim_until .. ' ' .. token .. ' ' .. holder
+      redis.call('SET', root .. 'claim:' .. digest, claim, 'PX', claim_ms)
+    end
+  end
+  each_chunk('ZADD', queue, scores)
+  each_chunk('HSET', leased, marks)
+end
+
+while #taken < limit and not full do
+  local page = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0,
+                          math.min(limit - #taken, CHUNK))
+  if #page == 0 then break end
+  take(page)
+end
+
+touch(holder)
+if #taken == 0 then return {} end
+redis.call('SET', root .. 'lease:' .. token, holder, 'PX', lease_ms)
+
+local counts, answer = read_fields(tries, taken), {}
+for i, digest in ipairs(taken) do
+  answer[3 * i - 2], answer[3 * i - 1], answer[3 * i] = digest, taken_items[i], counts[i] or '0'
+end
+return answer

@@ -1,0 +1,12 @@
+-- Keep a refused request for the operator.
+--
+-- KEYS[1]   the list of refusals, newest first
+-- ARGV[1]   packed record
+-- ARGV[2]   records kept
+-- ARGV[3]   ms for which the list is kept after its last record
+-- Returns   nothing
+-- Atomic    so that the list is never longer than its bound
+
+redis.call('LPUSH', KEYS[1], ARGV[1])
+redis.call('LTRIM', KEYS[1], 0, ARGV[2] - 1)
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
