@@ -1,0 +1,129 @@
+"""Peers, gaps and pins of the in-memory store; the caller holds its lock."""
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from replicator.errors import CursorConflict
+from replicator.node.ports import Peer, Pin
+from replicator.protocol.ids import Cursor, Digest, KeyText, NodeId
+from replicator.protocol.post import Ref
+
+
+class MemoryPeers:
+    """What a store knows of other nodes.
+
+    Args:
+        gaps_max: gaps kept per peer; of more the oldest are dropped.
+    """
+
+    def __init__(self, gaps_max: int) -> None:
+        self._gaps_max = gaps_max
+        self._peers: dict[NodeId, Peer] = {}
+        self._gaps: dict[NodeId, dict[Digest, Ref]] = defaultdict(dict)
+        self._pins: dict[NodeId, dict[KeyText, Pin]] = defaultdict(dict)
+
+    def all(self) -> list[Peer]:
+        """Return all peers, ordered by id."""
+        return [self._peers[node] for node in sorted(self._peers)]
+
+    def get(self, node: NodeId) -> Peer | None:
+        """Return one peer, or None."""
+        return self._peers.get(node)
+
+    def add(self, node: NodeId, address: str | None, now: int) -> None:
+        """Add a peer, or give a known one another address."""
+        if node not in self._peers:
+            self._peers[node] = Peer(node, address, added_at=now)
+        elif address is not None:
+            self.change(node, address=address)
+
+    def change(self, node: NodeId, **values: Any) -> None:
+        """Change members of a peer; a node that is no peer stays none."""
+        if node in self._peers:
+            self._peers[node] = replace(self._peers[node], **values)
+
+    def join(self, node: NodeId, pools: Collection[KeyText]) -> bool:
+        """Note memberships; where one is new the peer's cursors start again (True)."""
+        held = self._peers[node].pools if node in self._peers else frozenset[KeyText]()
+        if held.issuperset(pools):
+            return False
+        self.add(node, None, 0)
+        self.change(node, pools=held.union(pools), pushed=0, pulled=None)
+        return True
+
+    def forget(self, node: NodeId) -> bool:
+        """Remove a peer, its gaps and pins; False where there was neither peer nor pin."""
+        was_there = node in self._peers or bool(self._pins.get(node))
+        for table in (self._peers, self._gaps, self._pins):
+            table.pop(node, None)
+        return was_there
+
+    def move_pushed(self, node: NodeId, before: int, after: int) -> None:
+        """Move a lane's cursor by compare-and-set."""
+        peer = self._peers.get(node)
+        if peer is None or peer.pushed != before:
+            raise CursorConflict(f"the lane to {node} is not at {before} any more")
+        self.change(node, pushed=after)
+
+    def move_pulled(self, node: NodeId, before: Cursor | None, after: Cursor | None) -> None:
+        """Move a pull cursor by compare-and-set."""
+        peer = self._peers.get(node)
+        if peer is None or peer.pulled != before:
+            raise CursorConflict(f"the pull from {node} is not where it began any more")
+        self.change(node, pulled=after)
+
+    def add_gaps(self, node: NodeId, refs: Sequence[Ref]) -> None:
+        """Note refs of a holder; one noted before keeps its place."""
+        gaps = self._gaps[node]
+        for ref in refs:
+            gaps.setdefault(ref.digest, ref)
+        for digest in list(gaps)[: max(0, len(gaps) - self._gaps_max)]:
+            del gaps[digest]
+
+    def gaps(self, node: NodeId) -> list[Ref]:
+        """Return missing refs of a holder, oldest first."""
+        return list(self._gaps.get(node, {}).values())
+
+    def count_gaps(self) -> int:
+        """Return the number of gaps of all holders."""
+        return sum(map(len, self._gaps.values()))
+
+    def drop_gaps(self, node: NodeId, digests: Iterable[Digest]) -> None:
+        """Forget gaps of one holder."""
+        for digest in digests:
+            self._gaps.get(node, {}).pop(digest, None)
+
+    def drop_decided(self, known: Callable[[Iterable[Digest]], set[Digest]]) -> None:
+        """Forget gaps whose digest is known by now."""
+        for node, gaps in self._gaps.items():
+            self.drop_gaps(node, known(list(gaps)))
+
+    def pins(self, nodes: Collection[NodeId]) -> dict[NodeId, tuple[Pin, ...]]:
+        """Return pins per node, current first; nodes without pins are absent."""
+        return {
+            node: tuple(
+                sorted(
+                    pins.values(), key=lambda pin: (pin.state != "current", pin.pinned_at, pin.key)
+                )
+            )
+            for node in nodes
+            if (pins := self._pins.get(node))
+        }
+
+    def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
+        """Pin keys for a node that has no pin; False where it has one."""
+        if not keys or self._pins.get(node):
+            return False
+        for key in keys:
+            self._pins[node][key] = Pin(key, "current", now, source)
+        return True
+
+    def repin(self, node: NodeId, keys: Collection[KeyText], now: int) -> None:
+        """Make ``keys`` the current ones; current ones become retired."""
+        for key, pin in list(self._pins[node].items()):
+            if pin.state == "current":
+                self._pins[node][key] = replace(pin, state="retired")
+        for key in keys:
+            self._pins[node][key] = Pin(key, "current", now, "operator")

@@ -1,0 +1,281 @@
+"""Storing posts: what becomes of each of a batch, decided from one look, written in bulk.
+
+Runs inside a transaction that is alone (`engine.writing`), so what it reads stays true until it
+commits, and the next sequence is one more than the last. A batch is cut into runs in which no id
+and no digest comes twice; each run costs the same dozen statements whatever its size.
+
+Equal content merges: signatures by union, and a pool that is newly known gets a log entry of its
+own, so that a reader of that pool whose cursor is past the first entry sees the post again;
+readers of other pools, and readers of everything, do not. Two contents under one id resolve by
+digest (`rules.merging`), the other one is decided against and kept as evidence.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+
+from replicator.adapters.sql.bulk import Kind, delete_among, insert_rows, rows_among
+from replicator.adapters.sql.lookups import known_digests, pool_ids
+from replicator.adapters.sql.packing import pack_signatures, unpack_signatures
+from replicator.adapters.sql.schema import (
+    KIND_ADD,
+    KIND_SCOPE,
+    change,
+    decision,
+    equivocation,
+    gap,
+    pool,
+    post,
+    post_pool,
+    post_tag,
+)
+from replicator.limits import Limits
+from replicator.node.ports import Added, Incoming
+from replicator.protocol.ids import Digest, KeyText, origin_of
+from replicator.protocol.messages import MODEL_NAME
+from replicator.rules.merging import kept_digest, merged_signatures
+
+EQUIVOCATION: Final = "equivocation"
+"""The reason of a digest that was decided against because another one is kept under its id."""
+_HELD_SQL: Final = "SELECT id, digest, global_id, received_from, signatures FROM post"
+_POOLS_SQL: Final = "SELECT post, pool FROM post_pool"
+
+
+class _Held(NamedTuple):
+    id: int
+    digest: bytes
+    global_id: str
+    received_from: str | None
+    signatures: bytes
+
+
+@dataclass(slots=True)
+class _Before:
+    """What the database says about the posts of a run."""
+
+    held: dict[bytes, _Held]
+    decided: set[bytes]
+    rivals: dict[str, _Held]
+    memberships: dict[int, set[int]]
+    pools: dict[KeyText, int]
+
+
+@dataclass(slots=True)
+class _Plan:
+    """The rows a run writes; `sequence` is the last one drawn."""
+
+    sequence: int
+    posts: list[tuple[Any, ...]] = field(default_factory=list)
+    tags: list[tuple[Any, ...]] = field(default_factory=list)
+    pools: list[tuple[Any, ...]] = field(default_factory=list)
+    changes: list[tuple[Any, ...]] = field(default_factory=list)
+    decisions: list[tuple[Any, ...]] = field(default_factory=list)
+    signatures: list[dict[str, Any]] = field(default_factory=list)
+    replaced: list[tuple[_Held, Incoming]] = field(default_factory=list)
+    lost: list[tuple[_Held, Incoming]] = field(default_factory=list)
+
+
+def add_posts(
+    connection: Connection, items: Sequence[Incoming], now: int, limits: Limits
+) -> list[Added]:
+    """Store posts; one outcome per item, in order (see `Store.add`)."""
+    outcomes: list[Added] = []
+    for run in _runs(items):
+        before = _look(connection, run)
+        plan = _Plan(last_sequence(connection))
+        outcomes += [_decide(item, before, plan, now, limits) for item in run]
+        _write(connection, plan, now, limits)
+    return outcomes
+
+
+def decide_against(
+    connection: Connection, digests: Collection[Digest], reason: str, now: int
+) -> None:
+    """Record digests as decided against; those held or decided already stay as they are."""
+    new = set(digests) - known_digests(connection, digests)
+    raw = [bytes.fromhex(digest) for digest in sorted(new)]
+    insert_rows(connection, decision, [(digest, reason, now) for digest in raw])
+    delete_among(connection, gap, "digest", "bytea", raw)
+
+
+def last_sequence(connection: Connection) -> int:
+    """Return the sequence of the last entry, 0 where there is none."""
+    return connection.scalar(select(func.max(change.c.sequence))) or 0
+
+
+def _runs(items: Sequence[Incoming]) -> Iterator[list[Incoming]]:
+    run: list[Incoming] = []
+    seen: set[str] = set()
+    for item in items:
+        # equal digests have equal ids, so that ids alone tell both kinds of repetition
+        if item.post.id in seen:
+            yield run
+            run, seen = [], set()
+        run.append(item)
+        seen.add(item.post.id)
+    if run:
+        yield run
+
+
+def _look(connection: Connection, run: Sequence[Incoming]) -> _Before:
+    digests = [bytes.fromhex(item.post.digest) for item in run]
+    held = {row.digest: row for row in _held(connection, "digest", "bytea", digests)}
+    select_decided = "SELECT digest FROM decision"
+    decided = {row[0] for row in rows_among(connection, select_decided, "digest", "bytea", digests)}
+    new = [
+        item.post.id
+        for item, digest in zip(run, digests, strict=True)
+        if digest not in held and digest not in decided
+    ]
+    rivals = {row.global_id: row for row in _held(connection, "global_id", "text", new)}
+    memberships: dict[int, set[int]] = defaultdict(set)
+    for post_id, pool_id in rows_among(
+        connection, _POOLS_SQL, "post", "bigint", [row.id for row in held.values()]
+    ):
+        memberships[post_id].add(pool_id)
+    keys = frozenset[KeyText]().union(*(item.pools for item in run))
+    return _Before(held, decided, rivals, memberships, _all_pool_ids(connection, keys))
+
+
+def _held(connection: Connection, column: str, kind: Kind, values: Collection[Any]) -> list[_Held]:
+    return [_Held(*row) for row in rows_among(connection, _HELD_SQL, column, kind, values)]
+
+
+def _all_pool_ids(connection: Connection, keys: Collection[KeyText]) -> dict[KeyText, int]:
+    ids = pool_ids(connection, keys)
+    new = sorted(set(keys) - set(ids))
+    if not new:
+        return ids
+    connection.execute(insert(pool), [{"key": key} for key in new])
+    return pool_ids(connection, keys)
+
+
+def _decide(item: Incoming, before: _Before, plan: _Plan, now: int, limits: Limits) -> Added:
+    digest = bytes.fromhex(item.post.digest)
+    held = before.held.get(digest)
+    if held is not None:
+        _merge(item, held, before, plan, limits)
+        return Added.KNOWN
+    if digest in before.decided:
+        return Added.DECIDED
+    rival = before.rivals.get(item.post.id)
+    if rival is None:
+        _store(item, digest, before, plan, now)
+        return Added.STORED
+    if kept_digest(Digest(rival.digest.hex()), item.post.digest) == item.post.digest:
+        plan.decisions.append((rival.digest, EQUIVOCATION, now))
+        plan.replaced.append((rival, item))
+        _store(item, digest, before, plan, now)
+        return Added.REPLACED
+    plan.decisions.append((digest, EQUIVOCATION, now))
+    plan.lost.append((rival, item))
+    return Added.LOST
+
+
+def _store(item: Incoming, digest: bytes, before: _Before, plan: _Plan, now: int) -> None:
+    plan.sequence += 1
+    sequence, held, content = plan.sequence, item.post, item.post.content
+    plan.posts.append(
+        (
+            sequence,
+            digest,
+            held.id,
+            origin_of(held.id),
+            held.published,
+            held.size,
+            content.thread,
+            now,
+            item.received_from,
+            pack_signatures(held.signatures),
+            held.canonical,
+        )
+    )
+    plan.changes.append((sequence, MODEL_NAME, KIND_ADD, digest, sequence))
+    plan.tags += [(sequence, tag) for tag in content.tags]
+    plan.pools += [
+        (before.pools[key], sequence, sequence, key in item.entry_pools) for key in item.pools
+    ]
+
+
+def _merge(item: Incoming, held: _Held, before: _Before, plan: _Plan, limits: Limits) -> None:
+    packed = pack_signatures(item.post.signatures)
+    if packed != held.signatures:
+        merged = pack_signatures(
+            merged_signatures(
+                unpack_signatures(held.signatures),
+                item.post.signatures,
+                item.pools,
+                limits.post_signatures_max,
+            )
+        )
+        if merged != held.signatures:
+            plan.signatures.append({"post_id": held.id, "packed": merged})
+    have = before.memberships.get(held.id, set())
+    further = [key for key in item.pools if before.pools[key] not in have]
+    if not further:
+        return
+    plan.sequence += 1
+    # Only a post that was published here, and is now again, gets announced in a further pool
+    local = held.received_from is None and item.received_from is None
+    plan.changes.append((plan.sequence, MODEL_NAME, KIND_SCOPE, held.digest, held.id))
+    plan.pools += [
+        (before.pools[key], plan.sequence, held.id, local and key in item.entry_pools)
+        for key in further
+    ]
+
+
+def _write(connection: Connection, plan: _Plan, now: int, limits: Limits) -> None:
+    if plan.replaced or plan.lost:
+        _keep_evidence(connection, plan, now, limits)
+    gone = [held.id for held, _ in plan.replaced]
+    delete_among(connection, post_tag, "post", "bigint", gone)
+    delete_among(connection, post_pool, "post", "bigint", gone)
+    delete_among(connection, post, "id", "bigint", gone)
+    insert_rows(connection, post, plan.posts)
+    insert_rows(connection, change, plan.changes)
+    insert_rows(connection, post_pool, plan.pools)
+    insert_rows(connection, post_tag, plan.tags)
+    insert_rows(connection, decision, plan.decisions)
+    if plan.signatures:
+        statement = update(post).where(post.c.id == bindparam("post_id"))
+        connection.execute(statement.values(signatures=bindparam("packed")), plan.signatures)
+    decided = [row[1] for row in plan.posts] + [row[0] for row in plan.decisions]
+    delete_among(connection, gap, "digest", "bytea", decided)
+
+
+def _keep_evidence(connection: Connection, plan: _Plan, now: int, limits: Limits) -> None:
+    select_content = "SELECT id, content FROM post"
+    replaced_ids = [held.id for held, _ in plan.replaced]
+    contents = dict(
+        map(tuple, rows_among(connection, select_content, "id", "bigint", replaced_ids))
+    )
+    rows = [
+        {
+            "global_id": held.global_id,
+            "kept": bytes.fromhex(item.post.digest),
+            "lost": held.digest,
+            "noted_at": now,
+            "kept_signatures": pack_signatures(item.post.signatures),
+            "lost_signatures": held.signatures,
+            "lost_content": contents[held.id],
+        }
+        for held, item in plan.replaced
+    ] + [
+        {
+            "global_id": held.global_id,
+            "kept": held.digest,
+            "lost": bytes.fromhex(item.post.digest),
+            "noted_at": now,
+            "kept_signatures": held.signatures,
+            "lost_signatures": pack_signatures(item.post.signatures),
+            "lost_content": item.post.canonical,
+        }
+        for held, item in plan.lost
+    ]
+    connection.execute(insert(equivocation), rows)
+    newest = connection.scalar(select(func.max(equivocation.c.id))) or 0
+    oldest_kept = newest - limits.equivocations_max
+    connection.execute(delete(equivocation).where(equivocation.c.id <= oldest_kept))

@@ -1,0 +1,86 @@
+"""Reading posts by name: which digests are known, posts by id or digest, counts.
+
+Runs inside a transaction that the caller opened; writes nothing.
+"""
+
+from collections.abc import Collection
+from typing import Final
+
+from sqlalchemy import Connection, func, select
+
+from replicator.adapters.sql.bulk import rows_among
+from replicator.adapters.sql.packing import unpack_signatures
+from replicator.adapters.sql.schema import change, gap, peer, pool, post
+from replicator.node.ports import Totals
+from replicator.protocol.ids import Digest, GlobalId, KeyText
+from replicator.protocol.post import Post
+
+_POST_SQL: Final = "SELECT id, global_id, digest, published, content, signatures FROM post"
+
+
+def held_digests(connection: Connection, digests: Collection[Digest]) -> set[Digest]:
+    """Return which of ``digests`` are held."""
+    return _among(connection, "SELECT digest FROM post", digests)
+
+
+def known_digests(connection: Connection, digests: Collection[Digest]) -> set[Digest]:
+    """Return which of ``digests`` are held or decided against."""
+    held = held_digests(connection, digests)
+    return held | _among(connection, "SELECT digest FROM decision", set(digests) - held)
+
+
+def _among(connection: Connection, head: str, digests: Collection[Digest]) -> set[Digest]:
+    raw = list(map(bytes.fromhex, digests))
+    return {Digest(row[0].hex()) for row in rows_among(connection, head, "digest", "bytea", raw)}
+
+
+def find_posts(
+    connection: Connection,
+    ids: Collection[GlobalId],
+    digests: Collection[Digest],
+    scopes: frozenset[KeyText] | None,
+) -> list[Post]:
+    """Return held posts by id or digest within ``scopes``, each once."""
+    raw = list(map(bytes.fromhex, digests))
+    head = "SELECT id FROM post"
+    found = {row[0] for row in rows_among(connection, head, "digest", "bytea", raw)}
+    found |= {row[0] for row in rows_among(connection, head, "global_id", "text", ids)}
+    if scopes is not None:
+        wanted = set(pool_ids(connection, scopes).values())
+        rows = rows_among(connection, "SELECT post, pool FROM post_pool", "post", "bigint", found)
+        found = {post_id for post_id, pool_id in rows if pool_id in wanted}
+    return list(read_posts(connection, found).values())
+
+
+def read_posts(connection: Connection, ids: Collection[int]) -> dict[int, Post]:
+    """Return posts by surrogate id; those that are gone are absent."""
+    return {
+        row_id: Post(global_id, digest.hex(), published, content, unpack_signatures(signatures))
+        for row_id, global_id, digest, published, content, signatures in rows_among(
+            connection, _POST_SQL, "id", "bigint", ids
+        )
+    }
+
+
+def pool_ids(connection: Connection, keys: Collection[KeyText]) -> dict[KeyText, int]:
+    """Return the ids of those pools that any post belongs to."""
+    if not keys:
+        return {}
+    rows = connection.execute(select(pool.c.key, pool.c.id).where(pool.c.key.in_(keys)))
+    return {KeyText(key): pool_id for key, pool_id in rows}
+
+
+def all_digests(connection: Connection) -> list[tuple[Digest, int]]:
+    """Return (digest, published) of every held post, ordered by digest."""
+    rows = connection.exec_driver_sql("SELECT digest, published FROM post")
+    return [(Digest(digest.hex()), published) for digest, published in sorted(map(tuple, rows))]
+
+
+def count_all(connection: Connection) -> Totals:
+    """Return counts."""
+    return Totals(
+        posts=connection.scalar(select(func.count()).select_from(post)) or 0,
+        last_change=connection.scalar(select(func.max(change.c.sequence))) or 0,
+        gaps=connection.scalar(select(func.count()).select_from(gap)) or 0,
+        peers=connection.scalar(select(func.count()).select_from(peer)) or 0,
+    )

@@ -1,0 +1,194 @@
+"""Peers, their cursors and gaps, and the keys pinned for nodes: small tables, plain statements.
+
+Runs inside a transaction that the caller opened. Cursors move by compare-and-set: whoever comes
+second changes nothing and is told so.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from replicator.adapters.sql.bulk import delete_among, rows_among
+from replicator.adapters.sql.lookups import known_digests
+from replicator.adapters.sql.schema import gap, node_key, peer, peer_pool
+from replicator.errors import CursorConflict
+from replicator.node.ports import Peer, Pin
+from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
+from replicator.protocol.post import Ref
+
+
+def read_peers(connection: Connection, node: NodeId | None = None) -> list[Peer]:
+    """Return all peers ordered by id, or the one asked for."""
+    wanted, memberships = select(peer).order_by(peer.c.node), select(peer_pool)
+    if node is not None:
+        wanted = wanted.where(peer.c.node == node)
+        memberships = memberships.where(peer_pool.c.node == node)
+    pools: dict[str, set[KeyText]] = defaultdict(set)
+    for row in connection.execute(memberships):
+        pools[row.node].add(KeyText(row.key))
+    return [_peer(row, frozenset(pools[row.node])) for row in connection.execute(wanted)]
+
+
+def _peer(row: Row[Any], pools: frozenset[KeyText]) -> Peer:
+    return Peer(
+        id=NodeId(row.node),
+        address=row.address,
+        pools=pools,
+        pushed=row.pushed,
+        pulled=None if row.pulled is None else Cursor(row.pulled),
+        clock_offset_ms=row.clock_offset_ms,
+        paused=row.paused,
+        added_at=row.added_at,
+    )
+
+
+def put_peer(connection: Connection, node: NodeId, address: str | None, now: int) -> None:
+    """Add a peer, or give a known one another address (None keeps the present one)."""
+    known = connection.scalar(select(func.count()).where(peer.c.node == node))
+    if not known:
+        connection.execute(
+            insert(peer).values(
+                node=node, address=address, pushed=0, clock_offset_ms=0, paused=False, added_at=now
+            )
+        )
+    elif address is not None:
+        connection.execute(update(peer).where(peer.c.node == node).values(address=address))
+
+
+def put_memberships(connection: Connection, node: NodeId, pools: Collection[KeyText]) -> bool:
+    """Note memberships of a peer; where one is new its cursors start again (True)."""
+    held = set(connection.scalars(select(peer_pool.c.key).where(peer_pool.c.node == node)))
+    new = sorted(set(pools) - held)
+    if not new:
+        return False
+    put_peer(connection, node, None, 0)
+    connection.execute(insert(peer_pool), [{"node": node, "key": key} for key in new])
+    connection.execute(update(peer).where(peer.c.node == node).values(pushed=0, pulled=None))
+    return True
+
+
+def set_peer(connection: Connection, node: NodeId, **values: Any) -> None:
+    """Change columns of a peer; a node that is no peer stays none."""
+    connection.execute(update(peer).where(peer.c.node == node).values(**values))
+
+
+def remove_peer(connection: Connection, node: NodeId) -> bool:
+    """Remove a peer with its pins, pools, cursors and gaps; False where there was none."""
+    removed = 0
+    for table in (peer, node_key):
+        removed += connection.execute(delete(table).where(table.c.node == node)).rowcount
+    for table in (peer_pool, gap):
+        connection.execute(delete(table).where(table.c.node == node))
+    return removed > 0
+
+
+def move_pushed(connection: Connection, node: NodeId, before: int, after: int) -> None:
+    """Move a lane's cursor by compare-and-set."""
+    at = update(peer).where(peer.c.node == node, peer.c.pushed == before)
+    if connection.execute(at.values(pushed=after)).rowcount != 1:
+        raise CursorConflict(f"the lane to {node} is not at {before} any more")
+
+
+def move_pulled(
+    connection: Connection, node: NodeId, before: Cursor | None, after: Cursor | None
+) -> None:
+    """Move a pull cursor by compare-and-set."""
+    at = update(peer).where(peer.c.node == node, peer.c.pulled.is_not_distinct_from(before))
+    if connection.execute(at.values(pulled=after)).rowcount != 1:
+        raise CursorConflict(f"the pull from {node} is not where it began any more")
+
+
+def put_gaps(connection: Connection, node: NodeId, refs: Sequence[Ref], gaps_max: int) -> None:
+    """Note refs of a holder that are still missing; those that are decided are not kept."""
+    by_digest = {ref.digest: ref for ref in refs}
+    noted = connection.execute(
+        select(gap.c.digest).where(
+            gap.c.node == node, gap.c.digest.in_([bytes.fromhex(ref) for ref in by_digest])
+        )
+    )
+    skip = known_digests(connection, by_digest) | {Digest(row.digest.hex()) for row in noted}
+    rows = [
+        {
+            "node": node,
+            "digest": bytes.fromhex(ref.digest),
+            "global_id": ref.id,
+            "published": ref.published,
+            "size": ref.size,
+        }
+        for ref in by_digest.values()
+        if ref.digest not in skip
+    ]
+    if rows:
+        connection.execute(insert(gap), rows)
+        _drop_oldest_gaps(connection, node, gaps_max)
+
+
+def _drop_oldest_gaps(connection: Connection, node: NodeId, gaps_max: int) -> None:
+    surplus = select(gap.c.id).where(gap.c.node == node).order_by(gap.c.id.desc())
+    oldest_dropped = connection.scalar(surplus.offset(gaps_max).limit(1))
+    if oldest_dropped is not None:
+        connection.execute(delete(gap).where(gap.c.node == node, gap.c.id <= oldest_dropped))
+
+
+def read_gaps(connection: Connection, node: NodeId, limit: int) -> list[Ref]:
+    """Return missing refs of a holder, oldest first."""
+    rows = connection.execute(select(gap).where(gap.c.node == node).order_by(gap.c.id).limit(limit))
+    return [
+        Ref(GlobalId(row.global_id), Digest(row.digest.hex()), row.published, row.size)
+        for row in rows
+    ]
+
+
+def remove_gaps(connection: Connection, node: NodeId, digests: Collection[Digest]) -> None:
+    """Forget gaps of one holder."""
+    raw = list(map(bytes.fromhex, digests))
+    head = "SELECT id, node FROM gap"
+    ids = [row[0] for row in rows_among(connection, head, "digest", "bytea", raw) if row[1] == node]
+    delete_among(connection, gap, "id", "bigint", ids)
+
+
+def read_pins(connection: Connection, nodes: Collection[NodeId]) -> dict[NodeId, tuple[Pin, ...]]:
+    """Return pins per node, current first; nodes without pins are absent."""
+    head = "SELECT node, key, state, pinned_at, source FROM node_key"
+    found: dict[NodeId, list[Pin]] = defaultdict(list)
+    for node, key, state, pinned_at, source in rows_among(connection, head, "node", "text", nodes):
+        found[NodeId(node)].append(Pin(KeyText(key), state, pinned_at, source))
+    return {
+        node: tuple(sorted(pins, key=lambda pin: (pin.state != "current", pin.pinned_at, pin.key)))
+        for node, pins in found.items()
+    }
+
+
+def put_first_pins(
+    connection: Connection, node: NodeId, keys: Collection[KeyText], source: str, now: int
+) -> bool:
+    """Pin keys for a node that has no pin; False where it has one."""
+    if not keys or read_pins(connection, [node]):
+        return False
+    _insert_pins(connection, node, keys, source, now)
+    return True
+
+
+def replace_pins(connection: Connection, node: NodeId, keys: Collection[KeyText], now: int) -> None:
+    """Make ``keys`` the current ones by the operator's word; current ones become retired."""
+    named = sorted(set(keys))
+    connection.execute(delete(node_key).where(node_key.c.node == node, node_key.c.key.in_(named)))
+    connection.execute(
+        update(node_key)
+        .where(node_key.c.node == node, node_key.c.state == "current")
+        .values(state="retired")
+    )
+    _insert_pins(connection, node, named, "operator", now)
+
+
+def _insert_pins(
+    connection: Connection, node: NodeId, keys: Collection[KeyText], source: str, now: int
+) -> None:
+    rows = [
+        {"node": node, "key": key, "state": "current", "pinned_at": now, "source": source}
+        for key in sorted(set(keys))
+    ]
+    if rows:
+        connection.execute(insert(node_key), rows)

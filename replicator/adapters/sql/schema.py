@@ -1,0 +1,183 @@
+"""The tables of the store as SQLAlchemy metadata; migrations make them, this describes them.
+
+Invariants: sequences of `change` are drawn by one writer at a time and are dense; a post's
+surrogate id is the sequence of the entry that added it; a post is visible in a pool from the
+sequence on that its `post_pool` row names. Text compares by code point (``COLLATE "C"``). Digests
+are their 32 bytes. There are no foreign keys: every row is written by the few functions of this
+package, in bulk, and a check per row would cost more than the insert. Large columns stand last,
+so that reading a ref reads no content.
+
+A test compares this module with what the migrations make.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeEngine
+
+_CodePoints: Final[TypeEngine[str]] = Text().with_variant(Text(collation="C"), "postgresql")
+# SQLite makes a column the row's own key only where its type is exactly INTEGER
+_RowKey: Final[TypeEngine[int]] = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata: Final = MetaData()
+
+log = Table(
+    "log",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),
+)
+"""One row: the random id of this database's change log."""
+
+post = Table(
+    "post",
+    metadata,
+    Column("id", _RowKey, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("global_id", _CodePoints, nullable=False),
+    Column("node", _CodePoints, nullable=False),
+    Column("published", BigInteger, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("thread", _CodePoints),
+    Column("received_at", BigInteger, nullable=False),
+    Column("received_from", _CodePoints),
+    Column("signatures", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("post_digest", "digest", unique=True),
+    Index("post_global_id", "global_id", unique=True),
+)
+"""Posts held. ``received_from`` is null where the post was published here."""
+
+post_tag = Table(
+    "post_tag",
+    metadata,
+    Column("post", BigInteger, primary_key=True, autoincrement=False),
+    Column("tag", _CodePoints, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""A post's tags, for filters."""
+
+pool = Table(
+    "pool",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", _CodePoints, nullable=False),
+    Index("pool_key", "key", unique=True),
+)
+"""Pools that posts belong to, so that a membership row is a few bytes."""
+
+post_pool = Table(
+    "post_pool",
+    metadata,
+    Column("pool", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("post", BigInteger, nullable=False),
+    Column("entry", Boolean, nullable=False),
+    Index("post_pool_post", "post"),
+    sqlite_with_rowid=False,
+)
+"""A post became visible in a pool at a sequence; ``entry``: this node announces it there."""
+
+Index(
+    "post_pool_entry",
+    post_pool.c.pool,
+    post_pool.c.sequence,
+    sqlite_where=post_pool.c.entry,
+    postgresql_where=post_pool.c.entry,
+)
+
+change = Table(
+    "change",
+    metadata,
+    Column("sequence", _RowKey, primary_key=True, autoincrement=False),
+    Column("model", _CodePoints, nullable=False),
+    Column("kind", SmallInteger, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("post", BigInteger, nullable=False),
+)
+"""The append-only log. ``kind``: `KIND_ADD` or `KIND_SCOPE`; never twice `KIND_ADD` of a digest."""
+
+KIND_ADD: Final = 1
+"""A post was stored."""
+KIND_SCOPE: Final = 2
+"""A post held before became visible in a further pool; only readers of that pool see the entry."""
+
+decision = Table(
+    "decision",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("reason", _CodePoints, nullable=False),
+    Column("decided_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Digests decided against: refused by lasting policy, or lost an equivocation."""
+
+equivocation = Table(
+    "equivocation",
+    metadata,
+    Column("id", _RowKey, primary_key=True),
+    Column("global_id", _CodePoints, nullable=False),
+    Column("kept", LargeBinary, nullable=False),
+    Column("lost", LargeBinary, nullable=False),
+    Column("noted_at", BigInteger, nullable=False),
+    Column("kept_signatures", LargeBinary, nullable=False),
+    Column("lost_signatures", LargeBinary, nullable=False),
+    Column("lost_content", LargeBinary, nullable=False),
+)
+"""Evidence that an origin signed two contents under one id; the newest ones are kept."""
+
+peer = Table(
+    "peer",
+    metadata,
+    Column("node", _CodePoints, primary_key=True),
+    Column("address", _CodePoints),
+    Column("pushed", BigInteger, nullable=False),
+    Column("pulled", _CodePoints),
+    Column("clock_offset_ms", BigInteger, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+)
+"""Nodes this node speaks with, and how far it has got with each."""
+
+peer_pool = Table(
+    "peer_pool",
+    metadata,
+    Column("node", _CodePoints, primary_key=True),
+    Column("key", _CodePoints, primary_key=True),
+)
+"""Pools in which a peer proved membership."""
+
+gap = Table(
+    "gap",
+    metadata,
+    Column("id", _RowKey, primary_key=True),
+    Column("node", _CodePoints, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("global_id", _CodePoints, nullable=False),
+    Column("published", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Index("gap_node_digest", "node", "digest", unique=True),
+    Index("gap_digest", "digest"),
+)
+"""Refs that a pull passed and that could not be had yet, in the order they were noted."""
+
+node_key = Table(
+    "node_key",
+    metadata,
+    Column("node", _CodePoints, primary_key=True),
+    Column("key", _CodePoints, primary_key=True),
+    Column("state", _CodePoints, nullable=False),
+    Column("pinned_at", BigInteger, nullable=False),
+    Column("source", _CodePoints, nullable=False),
+)
+"""Pinned node keys."""
