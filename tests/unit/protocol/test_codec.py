@@ -1,0 +1,262 @@
+"""Media types, and messages made of trees."""
+
+import msgspec
+import pytest
+
+from replicator.errors import ErrorCode, Malformed, Refusal
+from replicator.limits import Limits
+from replicator.protocol import codec
+from replicator.protocol.messages import (
+    ErrorAnswer,
+    Filter,
+    Get,
+    GetAnswer,
+    Missing,
+    Pull,
+    PullAnswer,
+    Put,
+    PutAnswer,
+    PutItem,
+    PutResult,
+    RequestHead,
+    UnsupportedAnswer,
+)
+from replicator.protocol.post import Content, PostSignature, Ref, SignedContent, post_of
+
+LIMITS = Limits()
+DIGEST = "0f" * 32
+KEY = "ed25519:" + "A" * 43
+HEAD = {"protocol": "1.0", "model": {"name": "post", "version": "1.0"}}
+BOTH = pytest.mark.parametrize("media_type", [codec.JSON, codec.XML])
+
+
+def a_post(text: str = "é <&> \u2028/"):
+    content = Content(
+        attachments=(),
+        author="",
+        id="a.example/1",
+        published=5,
+        tags=("x",),
+        text=text,
+        thread=None,
+        title="",
+    )
+    return post_of(content, [PostSignature(KEY, "A" * 86)], LIMITS)
+
+
+def through(media_type, tree):
+    return codec.decode(media_type, codec.encode(media_type, tree), LIMITS)
+
+
+# --- media types ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("header", "media_type"),
+    [
+        ("application/json", codec.JSON),
+        ("Application/JSON", codec.JSON),
+        ("application/json; charset=utf-8", codec.JSON),
+        ('application/xml ;\tCharset="UTF-8"', codec.XML),
+        (" application/xml ", codec.XML),
+    ],
+)
+def test_a_known_media_type_is_recognised(header, media_type):
+    assert codec.media_type_of(header) == media_type
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "text/xml",
+        "text/json",
+        "application/jsonx",
+        "application/json;",
+        "*/*",
+        "application/json; charset=latin1",
+        "application/json; charset=utf-8; charset=utf-8",
+        "application/json; q=1",
+        "application/json, application/xml",
+        "application/ld+json",
+        "application/json; charset = utf-8",
+        "\x00" * 9999,
+    ],
+)
+def test_another_media_type_is_refused(header):
+    with pytest.raises(Refusal) as caught:
+        codec.media_type_of(header)
+    assert caught.value.code is ErrorCode.UNSUPPORTED_MEDIA_TYPE
+    assert len(caught.value.message) < 500
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "message",
+    [
+        Pull(),
+        Pull(filter=Filter(nodes=("a.example",), since=1, until=2, tags=("", "t"))),
+        Pull(filter=Filter(except_nodes=("a", "b")), scope=KEY, after="c", limit=1, want="models"),
+        Get(ids=("a.example/1",), digests=(DIGEST,)),
+        Get(),
+    ],
+)
+def test_a_request_comes_back_as_it_went(media_type, message):
+    tree = through(media_type, codec.request_tree(message))
+    assert codec.read(tree, RequestHead).protocol == "1.0"
+    assert codec.read(tree, type(message)) == message
+
+
+@BOTH
+def test_items_of_a_put_are_read_one_by_one(media_type):
+    post = a_post()
+    tree = through(media_type, codec.request_tree(Put(models=(codec.model_tree(post),) * 2)))
+    for item in codec.read(tree, Put).models:
+        signed = codec.read(item, SignedContent)
+        assert post_of(signed.content, signed.signatures, LIMITS) == post
+    tree = through(media_type, codec.request_tree(Put(refs=(post.ref,))))
+    assert [codec.read(item, Ref) for item in codec.read(tree, Put).refs] == [post.ref]
+
+
+def test_members_that_hold_their_default_are_left_out():
+    assert set(codec.request_tree(Pull())) == {"type", "protocol", "model"}
+    assert set(codec.request_tree(Pull(limit=5))) == {"type", "protocol", "model", "limit"}
+
+
+def test_canonical_content_is_passed_on_unparsed():
+    raw = b'{"not": "looked at"}'
+    model = codec.WireModel(msgspec.Raw(raw), ())
+    assert raw in codec.encode(codec.JSON, codec.request_tree(Put(models=(model,))))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ({"limit": 0}, "limit"),
+        ({"limit": True}, "limit"),
+        ({"limit": "5"}, "limit"),
+        ({"want": "all"}, "want"),
+        ({"after": "not a cursor"}, "after"),
+        ({"after": ""}, "after"),
+        ({"scope": "ed25519:short"}, "scope"),
+        ({"filter": []}, "filter"),
+        ({"filter": {"nodes": "a"}}, "nodes"),
+        ({"filter": {"nodes": ["A.example"]}}, "nodes"),
+        ({"filter": {"nodes": ["a.example\n"]}}, "nodes"),
+        ({"filter": {"nodes": ["a"] * 101}}, "nodes"),
+        ({"filter": {"tags": [1]}}, "tags"),
+        ({"filter": {"since": 2**53}}, "since"),
+        ({"type": "get"}, "type"),
+    ],
+)
+def test_a_bad_argument_is_named(arguments, place):
+    with pytest.raises(Malformed, match=place):
+        codec.read({"type": "pull", **arguments}, Pull)
+
+
+def test_unknown_members_of_a_message_are_ignored_and_of_content_are_not():
+    tree = {"type": "pull", "filter": {"future": 1}, "future": [], "model": {"future": 1}}
+    assert codec.read(tree, Pull) == Pull(filter=Filter())
+    content = msgspec.to_builtins(a_post().content)
+    assert codec.read({"content": content, "signatures": []}, SignedContent)
+    for bad in (
+        {"content": content | {"future": 1}, "signatures": []},
+        {"content": content, "signatures": [], "future": 1},
+        {"content": content, "signatures": [{"key": KEY, "value": "A" * 86, "future": 1}]},
+        {"content": {n: v for n, v in content.items() if n != "thread"}, "signatures": []},
+    ):
+        with pytest.raises(Malformed):
+            codec.read(bad, SignedContent)
+
+
+@BOTH
+def test_an_unknown_member_of_content_makes_one_bad_item(media_type):
+    content = msgspec.to_builtins(a_post().content)
+    items = [
+        {"content": content | {"future": "x"}, "signatures": []},
+        {"content": content, "signatures": []},
+    ]
+    tree = through(media_type, {"type": "put", **HEAD, "models": items})
+    first, second = codec.read(tree, Put).models
+    with pytest.raises(Malformed, match="future"):
+        codec.read(first, SignedContent)
+    assert codec.read(second, SignedContent)
+
+
+def test_complaints_are_short_and_fit_to_stand_in_a_document():
+    with pytest.raises(Malformed) as caught:
+        codec.read({"a" * 9999: 1, "\ud800\r": 2}, SignedContent)
+    with pytest.raises(Malformed) as other:
+        codec.read({"content": 1, "\ud800\r" + "a" * 9999: 2}, PostSignature)
+    for text in (str(caught.value), str(other.value)):
+        assert len(text) <= codec.NOTE_CHARS_MAX
+        assert codec.cleaned(text, 999) == text
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "answer",
+    [
+        PullAnswer(refs=(), cursor="c"),
+        PullAnswer(models=(), cursor="c", more=True),
+        GetAnswer(models=(), missing=(Missing(id="a/1"), Missing(digest=DIGEST, declined=True))),
+        PutAnswer(
+            items=(PutItem(PutResult.STORED, DIGEST), PutItem(PutResult.REFUSED, reason="no"))
+        ),
+        PutAnswer(items=()),
+        ErrorAnswer(code="busy", message="later", retry_after=3),
+        ErrorAnswer(code="stale", message="", time=2**53 - 1),
+        ErrorAnswer(
+            code="version-mismatch", message="", versions=("1.0", "2.0"), model_versions=("1.0",)
+        ),
+        UnsupportedAnswer(message="?", types=("pull", "get", "put")),
+    ],
+)
+def test_an_answer_comes_back_as_it_went(media_type, answer):
+    tree = through(media_type, codec.answer_tree(answer))
+    assert codec.read_answer(tree, type(answer)) == answer
+
+
+def test_an_unknown_error_code_counts_as_unexpected():
+    tree = codec.answer_tree(ErrorAnswer(code="from-the-future", message="m"))
+    error = codec.read_answer(through(codec.JSON, tree), PullAnswer)
+    assert error == ErrorAnswer(code="unexpected", message="m")
+
+
+def test_an_error_in_another_version_can_be_read_and_a_success_cannot():
+    head = {"protocol": "2.0", "model": {"name": "post", "version": "9"}}
+    error = {"status": "error", **head, "code": "version-mismatch", "message": ""}
+    assert codec.read_answer(error, PullAnswer).code == "version-mismatch"
+    with pytest.raises(Malformed, match="version"):
+        codec.read_answer({"status": "success", **head, "cursor": "c"}, PullAnswer)
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {},
+        {"status": "success"},
+        {"status": "fine", **HEAD},
+        {"status": "success", **HEAD, "items": [{"result": "eaten"}]},
+        {"status": "success", **HEAD},
+        {"status": "error", **HEAD},
+    ],
+)
+def test_what_is_no_answer_to_the_request_is_malformed(tree):
+    with pytest.raises(Malformed):
+        codec.read_answer(tree, PutAnswer)
+
+
+@BOTH
+def test_a_note_for_a_person_is_made_fit_for_a_document(media_type):
+    answer = ErrorAnswer(code="malformed", message="\ud800\r\0" + "m" * 9999)
+    error = codec.read_answer(through(media_type, codec.answer_tree(answer)), PutAnswer)
+    assert error.message.startswith("\ufffd\ufffd\ufffdm")
+    assert len(error.message) == codec.NOTE_CHARS_MAX
