@@ -5,14 +5,26 @@ codes are the process's own.
 """
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
 from replicator.adapters.celery_commands import CeleryCommands
 from replicator.cli.session import settings_of
 from replicator.settings import Settings
+
+GATEWAY: Final = (sys.executable, "-m", "replicator.gateway")
+
+
+@click.command()
+@click.pass_obj
+def serve(home: Path) -> None:
+    """Run the gateway: peers on gateway_listen, board applications on local_listen."""
+    settings = settings_of(home)
+    _become(settings, GATEWAY, {"REPLICATOR_HOME": str(settings.home)})
 
 
 @click.command()

@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "get": Entry(f"{_HERE}.raw:get", "Ask a live peer for posts by id or digest."),
     "put": Entry(f"{_HERE}.raw:put", "Give posts of this node to a live peer."),
     "up": Entry(f"{_HERE}.up:up", "Run everything of this node, and keep it running."),
-    "serve": Entry(f"{_HERE}.serve:serve", "Run the gateway alone."),
+    "serve": Entry(f"{_HERE}.processes:serve", "Run the gateway alone."),
     "worker": Entry(f"{_HERE}.processes:worker", "Run one kind of worker alone."),
     "beat": Entry(f"{_HERE}.processes:beat", "Run the clock of periodic tasks alone."),
     "flower": Entry(f"{_HERE}.flower:flower", "Run the Flower dashboard."),

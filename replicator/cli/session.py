@@ -1,11 +1,15 @@
 """Opens what a command works with and closes it again, whatever happens in between."""
 
+import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from replicator import bootstrap
 from replicator.errors import ConfigurationError
@@ -27,6 +31,14 @@ def settings_of(home: Path) -> Settings:
     return load_settings(home, os.environ)
 
 
+def log_to_stderr() -> None:
+    """Keep standard output for results; a command says only what went wrong."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
 @contextmanager
 def opened_node(home: Path) -> Iterator[Node]:
     """Give the node of a home, with its keys and database; its work state need not be there.
@@ -34,6 +46,7 @@ def opened_node(home: Path) -> Iterator[Node]:
     Publishing and reading need the database alone: what is published before the first `up` is
     announced after it.
     """
+    log_to_stderr()
     settings = settings_of(home)
     if settings.work_url is None:
         settings = replace(settings, work_url=_NO_SERVER)

@@ -6,7 +6,6 @@ everything from the home; only the home is on their command lines.
 
 import fcntl
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from replicator.adapters.loopback import free_ports
 from replicator.adapters.valkey import WORK_URL_FILE, EmbeddedValkey, embedded
 from replicator.cli.child import Child, Program
 from replicator.cli.flower import flower_program
+from replicator.cli.processes import GATEWAY
 from replicator.cli.session import settings_of
 from replicator.cli.supervisor import Supervisor
 from replicator.errors import ConfigurationError
@@ -29,8 +29,9 @@ from replicator.settings import Settings
 _VALKEY_SECONDS: Final = 15.0
 _PING_SECONDS: Final = 0.5
 _LOOK_SECONDS: Final = 0.02
-_GRACE_SECONDS: Final = 2.5
-_VALKEY_GRACE_SECONDS: Final = 1.0
+_GRACE_SECONDS: Final = 3.5
+_VALKEY_GRACE_SECONDS: Final = 0.8
+"""Both together stay below the five seconds that a stop may take."""
 
 
 @click.command()
@@ -65,8 +66,7 @@ def programs(settings: Settings, *, flower: bool) -> Iterator[Program]:
         settings.home, settings.node_id, log_level=settings.log_level, events=flower
     )
     environment = celery.environment()
-    serve = (sys.executable, "-m", "replicator.cli", "--home", str(settings.home), "serve")
-    yield Program("gateway", serve, {}, _GRACE_SECONDS)
+    yield Program("gateway", GATEWAY, environment, _GRACE_SECONDS)
     for name, command in (
         ("answers", celery.answers(settings.answers_processes)),
         ("lanes", celery.lanes(settings.lanes_threads)),

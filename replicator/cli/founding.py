@@ -1,0 +1,51 @@
+"""Making a node: its home, its settings, its keys, its token and its database.
+
+`init` and the demo found nodes with the same code. Nothing that is there is ever overwritten.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from replicator.adapters.keyfiles import KeyFiles
+from replicator.adapters.sql import migrate
+from replicator.adapters.valkey import write_private
+from replicator.cli.configuration import configuration
+from replicator.errors import ConfigurationError
+from replicator.protocol.ids import KeyText, NodeId
+from replicator.protocol.signing import PrivateKey
+from replicator.settings import CONFIG_NAME, load_settings
+
+TOKEN_FILE: Final = "local-token"  # noqa: S105  # a name, no token
+
+
+def found(
+    home: Path, node_id: NodeId, given: Mapping[str, str], environ: Mapping[str, str]
+) -> KeyText:
+    """Make a node in ``home``; return its first node key.
+
+    Args:
+        given: settings other than the defaults, as in `configuration`.
+        environ: where ``REPLICATOR_*`` variables are taken from (a passphrase, a database).
+
+    Raises:
+        ConfigurationError: there is a node already, or the settings do not fit.
+    """
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if (home / CONFIG_NAME).exists():
+        raise ConfigurationError(f"there is a node in {home} already")
+    _write_new(home / CONFIG_NAME, configuration(node_id, given))
+    settings = load_settings(home, environ)
+    key = PrivateKey.generate()
+    KeyFiles(settings.keys_folder).create_node_key(key, settings.key_passphrase)
+    write_private(home / TOKEN_FILE, secrets.token_urlsafe(32) + "\n")
+    migrate(settings.database_url)
+    return key.public
+
+
+def _write_new(path: Path, text: str) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -1,0 +1,213 @@
+"""`replicator peers`: whom this node speaks with, and under which keys it knows them.
+
+A key is pinned only on the operator's word; what a verb will do is shown before it is done.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from replicator.cli.output import emit, iso, json_option, printable, table
+from replicator.cli.session import known_peer, opened_node
+from replicator.errors import ConfigurationError, WorkUnavailable
+from replicator.node.contact import Introduction, accept, introduce
+from replicator.node.context import Node
+from replicator.node.ports import Health, Peer
+from replicator.protocol.ids import KeyText, NodeId, parse_key, parse_node_id
+from replicator.protocol.node_document import keys_of
+from replicator.protocol.signing import fingerprint
+
+_YES = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+@click.group()
+def peers() -> None:
+    """Add, show, trust and forget peers."""
+
+
+@peers.command("add")
+@click.argument("target")
+@click.argument("address", required=False)
+@_YES
+@json_option
+@click.pass_obj
+def add(home: Path, target: str, address: str | None, *, yes: bool, as_json: bool) -> None:
+    """Add a peer by its URL, or by its id (and ADDRESS, where it can be reached).
+
+    By URL the node's signed document is read, its id and the fingerprint of its keys are shown,
+    and its keys are pinned when you agree. Compare the fingerprint with the peer's operator, who
+    sees it with: replicator keys list. By id nothing is asked: its key is pinned on the first
+    message it signs.
+    """
+    with opened_node(home) as node:
+        if "://" not in target:
+            _add_by_id(node, target, address)
+            known = _described(node, known_peer(node, target))
+        elif address is not None:
+            raise click.UsageError("a URL stands alone; an id may be followed by an address")
+        else:
+            known = _described(node, _add_by_url(node, target, yes=yes))
+    if as_json:
+        emit(known)
+    else:
+        click.echo(f"{known['id']} is a peer")
+
+
+def _add_by_id(node: Node, target: str, address: str | None) -> None:
+    peer_id = _not_ourselves(node, parse_node_id(target))
+    node.store.add_peer(peer_id, address and _url(address), node.clock.now())
+
+
+def _add_by_url(node: Node, url: str, *, yes: bool) -> Peer:
+    introduction = introduce(node, _url(url))
+    _not_ourselves(node, introduction.node_id)
+    _show_introduction(introduction)
+    if not yes:
+        click.confirm("Add this peer and pin its keys?", abort=True, err=True)
+    accept(node, introduction)
+    return known_peer(node, introduction.node_id)
+
+
+def _show_introduction(introduction: Introduction) -> None:
+    click.echo(f"node:        {introduction.node_id}", err=True)
+    click.echo(f"address:     {introduction.address}", err=True)
+    for key in keys_of(introduction.document):
+        known = " (pinned already)" if key in introduction.pinned else ""
+        click.echo(f"fingerprint: {fingerprint(key)}{known}", err=True)
+
+
+@peers.command("list")
+@json_option
+@click.pass_obj
+def list_peers(home: Path, *, as_json: bool) -> None:
+    """List all peers."""
+    with opened_node(home) as node:
+        known = [_described(node, peer) for peer in node.store.peers()]
+    if as_json:
+        emit(known)
+        return
+    table(
+        ("ID", "ADDRESS", "POOLS", "KEYS", "STATE"),
+        (
+            (one["id"], one["address"] or "-", len(one["pools"]), len(one["keys"]), one["state"])
+            for one in known
+        ),
+    )
+
+
+@peers.command("show")
+@click.argument("peer")
+@json_option
+@click.pass_obj
+def show(home: Path, peer: str, *, as_json: bool) -> None:
+    """Show one peer: its address, pools, pinned keys, cursors and health."""
+    with opened_node(home) as node:
+        known = _described(node, known_peer(node, peer))
+    if as_json:
+        emit(known)
+        return
+    for name in ("id", "address", "state", "pushed", "pulled", "clock_offset_ms"):
+        value = known[name]
+        click.echo(f"{name + ':':17}{'-' if value is None else value}")
+    for pool in known["pools"]:
+        click.echo(f"{'pool:':17}{pool}")
+    for key in known["keys"]:
+        click.echo(f"{'key:':17}{key['fingerprint']}  {key['state']}, by {key['source']}")
+
+
+@peers.command("trust")
+@click.argument("peer")
+@click.argument("keys", nargs=-1)
+@_YES
+@click.pass_obj
+def trust(home: Path, peer: str, keys: tuple[str, ...], *, yes: bool) -> None:
+    """Pin other keys for PEER: KEYS, or those that its address gives now.
+
+    Use it when a peer's operator tells you that the node has new keys. Its present keys become
+    retired: posts signed with them stay valid, messages are no longer accepted.
+    """
+    with opened_node(home) as node:
+        known = known_peer(node, peer)
+        wanted = [parse_key(key) for key in keys] or _offered(node, known)
+        for pin in node.store.pins(known.id):
+            click.echo(f"now:  {fingerprint(pin.key)}  {pin.state}", err=True)
+        for key in wanted:
+            click.echo(f"then: {fingerprint(key)}", err=True)
+        if not yes:
+            click.confirm(f"Pin these keys for {known.id}?", abort=True, err=True)
+        node.store.repin(known.id, wanted, node.clock.now())
+    click.echo(f"{known.id} is trusted under {len(wanted)} keys")
+
+
+@peers.command("forget")
+@click.argument("peer")
+@_YES
+@click.pass_obj
+def forget(home: Path, peer: str, *, yes: bool) -> None:
+    """Remove PEER with its pins and cursors; the posts it gave stay."""
+    with opened_node(home) as node:
+        known = known_peer(node, peer)
+        if not yes:
+            click.confirm(f"Forget {known.id} and its pinned keys?", abort=True, err=True)
+        node.store.forget_peer(known.id)
+    click.echo(f"{known.id} is forgotten")
+
+
+def _offered(node: Node, peer: Peer) -> list[KeyText]:
+    if peer.address is None:
+        raise ConfigurationError(f"no address is known for {peer.id}: give its keys")
+    introduction = introduce(node, peer.address)
+    if introduction.node_id != peer.id:
+        raise ConfigurationError(
+            f"{peer.address} is now {introduction.node_id}, not {peer.id}: nothing is pinned"
+        )
+    return list(keys_of(introduction.document))
+
+
+def _not_ourselves(node: Node, peer_id: NodeId) -> NodeId:
+    if peer_id == node.identity.node_id:
+        raise ConfigurationError(f"{peer_id} is this node itself")
+    return peer_id
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise click.UsageError(f"{text} is no address: http:// or https:// is needed")
+    return text.rstrip("/")
+
+
+def _described(node: Node, peer: Peer) -> dict[str, Any]:
+    return {
+        "id": peer.id,
+        "address": peer.address,
+        "added_at": iso(peer.added_at),
+        "state": _state(node, peer),
+        "pools": sorted(peer.pools),
+        "keys": [
+            {
+                "key": pin.key,
+                "fingerprint": fingerprint(pin.key),
+                "state": pin.state,
+                "source": pin.source,
+                "pinned_at": iso(pin.pinned_at),
+            }
+            for pin in node.store.pins(peer.id)
+        ],
+        "pushed": peer.pushed,
+        "pulled": peer.pulled,
+        "clock_offset_ms": peer.clock_offset_ms,
+    }
+
+
+def _state(node: Node, peer: Peer) -> str:
+    """Say in a few words how it stands with a peer."""
+    if peer.paused:
+        return "paused"
+    try:
+        health = node.work.health(peer.id)
+    except WorkUnavailable:
+        return "unknown: no Valkey"
+    if health == Health():
+        return "well"
+    return f"{health.failures} failures: {printable(health.reason, 60)}"
