@@ -10,7 +10,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 def variables() -> dict[str, str]:
     lines = (DEPLOY / "env.example").read_text().splitlines()
     pairs = [line.split("=", 1) for line in lines if line and not line.startswith("#")]
-    return {name: value for name, value in pairs}
+    return dict(pairs)
 
 
 def test_the_example_environment_loads_and_names_every_setting(tmp_path):
@@ -25,4 +25,4 @@ def test_every_line_of_the_redis_configuration_has_its_reason():
     lines = (DEPLOY / "redis.conf").read_text().splitlines()
     for before, line in zip(["", *lines], lines, strict=False):
         if line and not line.startswith("#"):
-            assert before.startswith("#") or before.startswith("appendonly"), line
+            assert before.startswith(("#", "appendonly")), line
