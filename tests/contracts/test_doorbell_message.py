@@ -129,5 +129,5 @@ def test_a_doorbell_expires_when_nobody_would_miss_it() -> None:
 def test_a_ring_without_what_its_task_needs_cannot_be_made(
     task: Any, peer: NodeId | None, token: str | None
 ) -> None:
-    with pytest.raises(ValueError, match="token|peer"):
+    with pytest.raises(ValueError, match=r"token|peer"):
         Ring(task, peer, token)

@@ -1,0 +1,228 @@
+"""Random walks: `MemoryWorkState` and `RedisWorkState` do the same, flushes included.
+
+Both are driven with one manual time. A failing walk is shrunk and printed by Hypothesis.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from replicator.adapters.memory.work import MemoryWorkState
+from replicator.adapters.redis.work import RedisWorkState
+from replicator.limits import Limits
+from replicator.node.ports import FetchLease, Health, Receipt, RefusalRecord, Reply, Settlement
+from replicator.protocol.ids import NodeId
+from tests.support.refs import digest, ref
+from tests.support.valkey import PrivateServer, new_prefix
+
+pytest_plugins = ["tests.support.work_fixtures"]
+
+LIMITS = Limits(
+    fetch_queue_items_max=6,
+    fetch_attempts_max=3,
+    dead_letters_max=4,
+    refusal_records_max=3,
+    claim_seconds=20,
+)
+HOLDERS = st.sampled_from([NodeId("a.example"), NodeId("b.example"), NodeId("c.example")])
+KINDS = st.sampled_from(["fetch", "pull"])
+TOKENS = st.sampled_from(["one", "two"])
+NUMBERS = st.lists(st.integers(0, 9), max_size=6)
+PAUSES = st.sampled_from([0, 1, 700, 1000, 5000, 20_000, 30_000, 130_000])
+
+LeasePair = tuple[FetchLease, FetchLease]
+
+
+class WorkMachine(RuleBasedStateMachine):
+    """Every rule does one thing to both and compares what they say."""
+
+    server: ClassVar[PrivateServer]
+    leases: Bundle[LeasePair] = Bundle("leases")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_700_000_000_000
+        self.redis = RedisWorkState(self.server.url, new_prefix(), LIMITS)
+        self.memory = MemoryWorkState(LIMITS)
+        self.tokens = 0
+
+    def teardown(self) -> None:
+        self.redis.close()
+
+    @rule(ms=PAUSES)
+    def time_passes(self, ms: int) -> None:
+        self.now += ms
+
+    # fetch queue
+
+    @rule(holder=HOLDERS, numbers=NUMBERS)
+    def want(self, holder: NodeId, numbers: list[int]) -> None:
+        wanted = [ref(number, 100 * number) for number in numbers]
+        assert self.redis.want(holder, wanted, self.now) == self.memory.want(
+            holder, wanted, self.now
+        )
+
+    @rule(
+        target=leases,
+        holder=HOLDERS,
+        limit=st.sampled_from([1, 2, 9]),
+        bytes_max=st.sampled_from([0, 500, 10_000]),
+    )
+    def lease(self, holder: NodeId, limit: int, bytes_max: int) -> object:
+        real = self.redis.lease(holder, limit, bytes_max, self.now)
+        twin = self.memory.lease(holder, limit, bytes_max, self.now)
+        if real is None or twin is None:
+            assert real == twin
+            return multiple()
+        assert (real.holder, real.items) == (twin.holder, twin.items)
+        return real, twin
+
+    @rule(pair=consumes(leases), ends=st.lists(st.sampled_from("dmfxr"), min_size=9, max_size=9))
+    def settle(self, pair: LeasePair, ends: list[str]) -> None:
+        self._settle(pair, ends)
+
+    @rule(pair=leases, ends=st.lists(st.sampled_from("dmfxr"), min_size=9, max_size=9))
+    def settle_and_perhaps_again(self, pair: LeasePair, ends: list[str]) -> None:
+        self._settle(pair, ends)
+
+    def _settle(self, pair: LeasePair, ends: list[str]) -> None:
+        real, twin = pair
+        ended = {item.ref.digest: end for item, end in zip(real.items, ends, strict=False)}
+        outcome = Settlement(
+            done=tuple(d for d, end in ended.items() if end == "d"),
+            failed={d: self.now + 1500 for d, end in ended.items() if end == "f"},
+            missing=tuple(d for d, end in ended.items() if end == "m"),
+            dead={d: "no" for d, end in ended.items() if end == "x"},
+        )
+        assert self.redis.settle(real, outcome, self.now) == self.memory.settle(
+            twin, outcome, self.now
+        )
+
+    @rule(numbers=NUMBERS)
+    def requeue(self, numbers: list[int]) -> None:
+        names = [digest(number) for number in numbers]
+        assert self.redis.requeue(names, self.now) == self.memory.requeue(names, self.now)
+
+    @rule(numbers=NUMBERS)
+    def drop(self, numbers: list[int]) -> None:
+        names = [digest(number) for number in numbers]
+        assert self.redis.drop(names) == self.memory.drop(names)
+
+    @invariant()
+    def queues_are_alike(self) -> None:
+        assert self.redis.queued() == self.memory.queued()
+        assert self.redis.dead(10) == self.memory.dead(10)
+        for later in (0, 1000, 30_000):
+            due = self.redis.due_holders(self.now + later, 10)
+            assert due == self.memory.due_holders(self.now + later, 10)
+        assert all(count <= LIMITS.fetch_queue_items_max for count in self.memory.queued().values())
+        assert len(self.memory.dead(10)) <= LIMITS.dead_letters_max
+
+    # requests, doorbells, leases, health
+
+    @rule(sender=HOLDERS, nonce=TOKENS, again=st.booleans())
+    def admit(self, sender: NodeId, nonce: str, again: bool) -> None:
+        self.tokens += 0 if again else 1
+        token = f"token-{self.tokens}"
+        receipt = Receipt(token, "gateway", sender, (), (), "application/json", "", self.now)
+        admitted = self.redis.admit(receipt, nonce, b"body", self.now)
+        assert admitted == self.memory.admit(receipt, nonce, b"body", self.now)
+        if admitted:
+            assert self.redis.take_request(token) == self.memory.take_request(token)
+
+    @precondition(lambda self: self.tokens > 0)
+    @rule()
+    def reply(self) -> None:
+        token = f"token-{self.tokens}"
+        for work in (self.redis, self.memory):
+            work.reply("gateway", Reply(token, 200, (), b"body"))
+            assert work.take_request(token) is None
+
+    @rule(sender=HOLDERS)
+    def note_refusal(self, sender: NodeId) -> None:
+        for work in (self.redis, self.memory):
+            work.note_refusal(RefusalRecord(self.now, sender, "stale", "late"))
+        assert self.redis.refusals(10) == self.memory.refusals(10)
+
+    @rule(kind=KINDS, peer=HOLDERS)
+    def ring(self, kind: str, peer: NodeId) -> None:
+        assert self.redis.ring(kind, peer, self.now) == self.memory.ring(kind, peer, self.now)
+
+    @rule(kind=KINDS, peer=HOLDERS)
+    def hear(self, kind: str, peer: NodeId) -> None:
+        self.redis.hear(kind, peer)
+        self.memory.hear(kind, peer)
+
+    @rule(kind=KINDS, peer=HOLDERS, token=TOKENS)
+    def hold(self, kind: str, peer: NodeId, token: str) -> None:
+        held = self.redis.hold(kind, peer, token, self.now)
+        assert held == self.memory.hold(kind, peer, token, self.now)
+
+    @rule(kind=KINDS, peer=HOLDERS, token=TOKENS)
+    def release(self, kind: str, peer: NodeId, token: str) -> None:
+        self.redis.release(kind, peer, token)
+        self.memory.release(kind, peer, token)
+
+    @rule(peer=HOLDERS, failures=st.integers(0, 2))
+    def set_health(self, peer: NodeId, failures: int) -> None:
+        for work in (self.redis, self.memory):
+            work.set_health(peer, Health(failures))
+        assert self.redis.health(peer) == self.memory.health(peer)
+
+    @rule(kind=KINDS, peer=HOLDERS)
+    def set_due(self, kind: str, peer: NodeId) -> None:
+        self.redis.set_due(kind, peer, self.now)
+        self.memory.set_due(kind, peer, self.now)
+        assert self.redis.due(kind, peer) == self.memory.due(kind, peer)
+
+    # losses
+
+    @rule()
+    def flush(self) -> None:
+        self.server.flush()
+        self.memory.flush()
+
+    @rule()
+    def forget_scripts(self) -> None:
+        with self.server.client() as client:
+            client.script_flush()
+
+
+@pytest.fixture
+def machine(valkey_server: PrivateServer) -> Iterator[type[WorkMachine]]:
+    """The machine, on the session's server."""
+    WorkMachine.server = valkey_server
+    yield WorkMachine
+    del WorkMachine.server
+
+
+QUICK = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def test_both_work_states_do_the_same_on_random_walks(machine: type[WorkMachine]) -> None:
+    run_state_machine_as_test(machine, settings=QUICK)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_both_work_states_do_the_same_on_long_random_walks(machine: type[WorkMachine]) -> None:
+    long = settings(QUICK, max_examples=1000, stateful_step_count=100)
+    run_state_machine_as_test(machine, settings=long)
