@@ -18,7 +18,7 @@ from replicator.node.ports import Peer
 from replicator.protocol.ids import parse_node_id
 from replicator.settings import Settings, load_settings
 
-_NO_SERVER: Final = "redis://127.0.0.1:1/0"
+NO_SERVER: Final = "redis://127.0.0.1:1/0"
 """A port nobody listens on: before the first `up` the work state is simply away."""
 
 
@@ -49,7 +49,7 @@ def opened_node(home: Path) -> Iterator[Node]:
     log_to_stderr()
     settings = settings_of(home)
     if settings.work_url is None:
-        settings = replace(settings, work_url=_NO_SERVER)
+        settings = replace(settings, work_url=NO_SERVER)
     node = bootstrap.open_node(settings)
     try:
         yield node

@@ -1,4 +1,4 @@
-"""`replicator status`: what this node holds, what runs, what waits, how it stands with its peers."""
+"""`replicator status`: what this node holds, what runs, what waits, and its peers."""
 
 from pathlib import Path
 from typing import Any, Final

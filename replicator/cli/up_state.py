@@ -1,4 +1,4 @@
-"""Reads what `replicator up` tells of itself: ``run/up.json``, checked against the live processes."""
+"""Reads what `replicator up` tells of itself (``run/up.json``), checked against /proc."""
 
 import json
 from dataclasses import dataclass

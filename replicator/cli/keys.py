@@ -1,0 +1,152 @@
+"""`replicator keys`: node keys and pool keys.
+
+Public halves and fingerprints are shown; a private key leaves the node only by ``keys pool
+export``, into a file that the operator names.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from replicator.adapters.keyfiles import KeyFiles
+from replicator.adapters.valkey import write_private
+from replicator.cli.output import emit, json_option, table
+from replicator.cli.session import settings_of
+from replicator.errors import ConfigurationError
+from replicator.protocol.ids import parse_key
+from replicator.protocol.signing import PrivateKey, fingerprint
+from replicator.settings import Settings
+
+_KEY_FILE_BYTES_MAX = 16 * 1024
+
+
+@click.group()
+def keys() -> None:
+    """Show and make node keys and pool keys."""
+
+
+@keys.command("list")
+@json_option
+@click.pass_obj
+def list_keys(home: Path, *, as_json: bool) -> None:
+    """List the keys of this node with their fingerprints.
+
+    The first node key signs; the others still verify what they signed. Compare fingerprints by
+    phone: whoever shows the same one has the same key.
+    """
+    rows = _rows(settings_of(home))
+    if as_json:
+        emit(rows)
+        return
+    table(
+        ("KIND", "FINGERPRINT", "KEY"),
+        ((row["kind"], row["fingerprint"], row["key"]) for row in rows),
+    )
+
+
+@keys.command("show")
+@click.argument("key")
+@json_option
+@click.pass_obj
+def show(home: Path, key: str, *, as_json: bool) -> None:
+    """Show one KEY of this node: a public key or the beginning of a fingerprint."""
+    rows = [
+        row
+        for row in _rows(settings_of(home))
+        if row["key"] == key or row["fingerprint"].startswith(key)
+    ]
+    if len(rows) != 1:
+        raise ConfigurationError(f"{len(rows)} keys of this node fit {key}; see: keys list")
+    if as_json:
+        emit(rows[0])
+        return
+    for name, value in rows[0].items():
+        click.echo(f"{name + ':':13}{value}")
+
+
+@keys.command("new")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def new(home: Path, *, yes: bool) -> None:
+    """Make another node key.
+
+    Peers pin the keys of a node: tell their operators, who then call peers trust.
+    """
+    settings = settings_of(home)
+    if not yes:
+        click.confirm("Peers do not know the new key yet. Go on?", abort=True, err=True)
+    key = PrivateKey.generate()
+    KeyFiles(settings.keys_folder).create_node_key(key, settings.key_passphrase)
+    click.echo(f"node key {fingerprint(key.public)}  {key.public}")
+
+
+@keys.group("pool")
+def pool() -> None:
+    """Make, take in and hand on pool keys: who holds one is a member of the pool."""
+
+
+@pool.command("new")
+@click.pass_obj
+def pool_new(home: Path) -> None:
+    """Make a new pool with this node as its first member."""
+    _add_pool_key(settings_of(home), PrivateKey.generate())
+
+
+@pool.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--passphrase", "protected", is_flag=True, help="Ask for the file's passphrase.")
+@click.pass_obj
+def pool_import(home: Path, file: Any, *, protected: bool) -> None:
+    """Join a pool with its key from FILE (PEM; - is standard input)."""
+    settings = settings_of(home)
+    data = file.read(_KEY_FILE_BYTES_MAX + 1)
+    if len(data) > _KEY_FILE_BYTES_MAX:
+        raise ConfigurationError("this is no key file: it is too large")
+    _add_pool_key(settings, PrivateKey.from_pem(data, _asked(protected=protected)))
+
+
+@pool.command("export")
+@click.argument("key")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--passphrase", "protected", is_flag=True, help="Ask for one to protect the file.")
+@click.pass_obj
+def pool_export(home: Path, key: str, file: Path, *, protected: bool) -> None:
+    """Write the private key of pool KEY into FILE (PEM, mode 0600), for another member.
+
+    Whoever has this file can act as a member of the pool: hand it on by a safe way, and remove it.
+    """
+    settings = settings_of(home)
+    wanted = parse_key(key)
+    held = KeyFiles(settings.keys_folder).load(settings.key_passphrase).pools
+    found = [one for one in held if one.public == wanted]
+    if not found:
+        raise ConfigurationError(f"this node holds no key of pool {key}; see: keys list")
+    if file.exists():
+        raise ConfigurationError(f"{file} is there already")
+    passphrase = _asked(protected=protected, confirm=True)
+    write_private(file, found[0].to_pem(passphrase).decode("ascii"))
+    click.echo(f"wrote the private key of pool {fingerprint(wanted)} to {file}")
+
+
+def _asked(*, protected: bool, confirm: bool = False) -> bytes | None:
+    """Ask for a passphrase: on a command line every user of the machine could read it."""
+    if not protected:
+        return None
+    text: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
+    return text.encode("utf-8")
+
+
+def _add_pool_key(settings: Settings, key: PrivateKey) -> None:
+    KeyFiles(settings.keys_folder).create_pool_key(key, settings.key_passphrase)
+    click.echo(f"pool {fingerprint(key.public)}  {key.public}")
+    click.echo("restart the node to use it", err=True)
+
+
+def _rows(settings: Settings) -> list[dict[str, str]]:
+    held = KeyFiles(settings.keys_folder).load(settings.key_passphrase)
+    return [
+        {"kind": kind, "fingerprint": fingerprint(key.public), "key": key.public}
+        for kind, some in (("node", held.node), ("pool", held.pools))
+        for key in some
+    ]
