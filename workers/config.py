@@ -82,10 +82,9 @@ def _worker(settings: Settings) -> dict[str, Any]:
     return {
         # One message per process or thread, so that a slow one holds nothing back.
         "worker_prefetch_multiplier": 1,
-        # SIGTERM (remapped to SIGQUIT): finish within this time, then give messages back; below
-        # the visibility time-out, so that no other worker takes them meanwhile.
-        "worker_soft_shutdown_timeout": min(20, settings.limits.visibility_seconds * 2 // 3),
-        "worker_enable_soft_shutdown_on_idle": True,
+        # SIGTERM finishes what runs, which every task bounds, and gives back the rest. A soft
+        # shutdown would sleep its whole time even when all tasks end at once.
+        "worker_soft_shutdown_timeout": 0.0,
         # Tasks are idempotent: let them finish when the connection breaks.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # A fuse against leaks, in kB; children are not replaced by count.

@@ -40,11 +40,7 @@ class CeleryCommands:
 
     def environment(self) -> dict[str, str]:
         """Return the variables that the processes need besides those of their parent."""
-        return {
-            "REPLICATOR_HOME": str(self.home),
-            # SIGTERM finishes or gives back tasks within a bounded time, instead of waiting on.
-            "REMAP_SIGTERM": "SIGQUIT",
-        }
+        return {"REPLICATOR_HOME": str(self.home)}
 
     def answers(self, processes: int) -> list[str]:
         """Return the command of the worker that answers requests, in ``processes`` children."""

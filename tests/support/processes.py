@@ -10,6 +10,7 @@ import signal as signals
 import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,8 @@ class LocalProcess:
             )
 
     def _kill_group(self) -> None:
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signals.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def _number(signal: str | int | None) -> int:
