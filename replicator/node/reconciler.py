@@ -51,7 +51,8 @@ def _behind(node: Node, peer: Peer) -> bool:
 
 
 def _pull_is_due(node: Node, peer: Peer, now: int) -> bool:
-    if not peer.pools & node.identity.pools or node.work.due("pull", peer.id) > now:
+    """Tell whether a peer's log is to be looked at again; the first look also proves its pools."""
+    if node.work.due("pull", peer.id) > now:
         return False
     wait = jittered(node.limits.pull_seconds, node.random)
     node.work.set_due("pull", peer.id, now + int(wait * 1000))
