@@ -6,9 +6,8 @@ here knows the protocol's documents or the node.
 
 import asyncio
 import json
-import zlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from replicator.errors import ErrorCode, Refusal
 from replicator.gateway.bounds import Hold
@@ -17,6 +16,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+T = TypeVar("T")
 
 # A field of a signature, or one that decides how the body is read, must not be open to choice.
 _ONCE: Final = frozenset(
@@ -98,27 +98,27 @@ async def read_body(
     return b"".join(chunks)
 
 
-def inflate(body: bytes, bytes_max: int) -> bytes:
-    """Return a gzip body decompressed, never holding more than ``bytes_max`` of it.
+async def unless_gone(receive: Receive, awaited: asyncio.Future[T], seconds: float) -> T:
+    """Return what ``awaited`` gives; the request's body must have been read.
 
     Raises:
-        Refusal: ``too-large`` past ``bytes_max``; ``malformed`` where it is not exactly one
-            complete gzip member (RFC 1952).
+        TimeoutError: nothing came within ``seconds``.
+        Disconnected: the client went away first.
     """
-    machine = zlib.decompressobj(wbits=31)
+    left = asyncio.ensure_future(_gone(receive))
+    both: set[asyncio.Future[Any]] = {awaited, left}
     try:
-        plain = machine.decompress(body, bytes_max + 1)
-    except zlib.error:
-        raise Refusal(ErrorCode.MALFORMED, "the body is not gzip") from None
-    if len(plain) > bytes_max:
-        raise Refusal(ErrorCode.TOO_LARGE, f"the body inflates to more than {bytes_max} bytes")
-    if not machine.eof or machine.unused_data:
-        raise Refusal(ErrorCode.MALFORMED, "the body is not exactly one complete gzip member")
-    return plain
+        await asyncio.wait(both, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        left.cancel()
+    if awaited.done():
+        return awaited.result()
+    if left.done():
+        raise Disconnected
+    raise TimeoutError
 
 
-async def gone(receive: Receive) -> None:
-    """Return when the client has gone away; its body must have been read."""
+async def _gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 

@@ -29,7 +29,7 @@ class EndWatch:
         self._wanted = asyncio.Event()
         self._look_now = asyncio.Event()
         self._end = 0
-        self._closed = False
+        self._closed = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._waiters)
@@ -38,27 +38,20 @@ class EndWatch:
         """Look at once: something was just written by this process."""
         self._look_now.set()
 
-    async def moved(self, seen: int, seconds: float) -> int | None:
-        """Wait until the log's last sequence is another than ``seen``.
+    async def moved(self, seen: int | None) -> int | None:
+        """Wait until the log's last sequence is another than ``seen``; return it.
 
-        Returns:
-            The last sequence, or None where ``seconds`` passed (or the gateway stops).
+        None: the gateway stops. Whoever has not seen any sequence gives one that none can be.
         """
-        if self._closed:
-            return None
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        with suppress(TimeoutError):
-            async with asyncio.timeout_at(end):
-                while True:
-                    found = await self._next_look()
-                    if found != seen or self._closed:
-                        return None if self._closed else found
+        while not self._closed.is_set():
+            found = await self._next_look()
+            if found != seen and not self._closed.is_set():
+                return found
         return None
 
     def close(self) -> None:
         """End all waiting: long polls are answered with what there is."""
-        self._closed = True
+        self._closed.set()
         self._wake(self._end)
 
     async def run(self) -> None:

@@ -119,8 +119,11 @@ class Connection(HttpToolsProtocol):
         self.transport.close()
 
     def _is_idle(self) -> bool:
-        """Tell whether the last request was answered before its body had ended."""
-        return self.cycle is None or self.cycle.response_complete
+        """Tell whether the last request was answered before its body had ended.
+
+        Asked only where no timer runs, so that there was a request on this connection.
+        """
+        return self.cycle.response_complete
 
     def _end_after(self, seconds: float | None) -> None:
         """End the connection in so many seconds; None: not any more."""

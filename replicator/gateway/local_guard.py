@@ -28,16 +28,18 @@ def load_token(path: Path) -> str:
         ConfigurationError: the file is a symbolic link, open to others, or holds no token.
     """
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(handle)
+            if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
+                raise ConfigurationError(f"{path} is open to others; run: chmod 600 {path}")
+            raw = os.read(handle, _TOKEN_BYTES_MAX + 1).strip()
+        finally:
+            os.close(handle)
     except FileNotFoundError:
         return _make_token(path)
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
-            raise ConfigurationError(f"{path} is open to others; run: chmod 600 {path}")
-        raw = file.read(_TOKEN_BYTES_MAX + 1).strip()
     if not 16 <= len(raw) <= _TOKEN_BYTES_MAX or not raw.isascii():
         raise ConfigurationError(f"{path} holds no token; remove it and start again")
     return raw.decode("ascii")

@@ -24,21 +24,22 @@ from replicator.gateway.asgi import (
     Receive,
     Scope,
     Send,
-    gone,
-    inflate,
     read_body,
     read_headers,
     send_bytes,
     send_error,
+    unless_gone,
 )
 from replicator.gateway.bounds import RETRY_SECONDS, AddressRates, InFlight, address_group
 from replicator.gateway.pages import Pages
 from replicator.gateway.waiting import Publisher, Waiting
 from replicator.node import admission
-from replicator.node.admission import Admitted, Asker, Refused
+from replicator.node.admission import Admitted, Refused
 from replicator.node.context import Node
 from replicator.node.ports import Receipt, RefusalRecord, Reply, Ring
+from replicator.node.replies import Asker
 from replicator.protocol import codec, http_status
+from replicator.protocol.compression import GZIP, inflate
 
 log = structlog.get_logger(__name__)
 
@@ -146,6 +147,12 @@ class SyncApp:
                 return await self._serve(request, receive)
         except Refusal as refusal:
             return self._refuse(Refused(refusal), media_type)
+        except Disconnected:
+            raise
+        except Exception:
+            log.exception("gateway.failed")
+            bug = Refusal(ErrorCode.UNEXPECTED, "an unexpected error; it is logged here")
+            return self._refuse(Refused(bug), media_type)
 
     def _count(self, scope: Scope) -> None:
         client = scope.get("client")
@@ -183,19 +190,8 @@ class SyncApp:
         with self._waiting.expect(receipt.token) as answer:
             ring = Ring("answer", peer=receipt.sender, token=receipt.token, note=note)
             self._publisher.ring(ring, answer)
-            left = asyncio.ensure_future(gone(receive))
-            try:
-                seconds = max(0.0, end - asyncio.get_running_loop().time())
-                await asyncio.wait(
-                    {answer, left}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-                )
-                if answer.done():
-                    return answer.result()
-                if left.done():
-                    raise Disconnected
-                raise TimeoutError("no worker answered in time")
-            finally:
-                left.cancel()
+            seconds = end - asyncio.get_running_loop().time()
+            return await unless_gone(receive, answer, seconds)
 
     # The rest runs in threads of the executor, and touches nothing of the event loop.
 
@@ -265,7 +261,7 @@ def _busy(error: Unavailable | TimeoutError) -> Refusal:
 
 def _check_encoding(headers: Mapping[str, str]) -> None:
     encoding = headers.get("content-encoding")
-    if encoding not in (None, "gzip"):
+    if encoding not in (None, GZIP):
         raise Refusal(
             ErrorCode.UNSUPPORTED_MEDIA_TYPE, "the only content encoding taken here is gzip"
         )
