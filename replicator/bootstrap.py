@@ -25,11 +25,7 @@ def load_identity(settings: Settings) -> Identity:
     Raises:
         ConfigurationError: a key file is missing, readable by others, or locked.
     """
-    keys = KeyFiles(settings.keys_folder).load(settings.key_passphrase)
-    if not keys.node:
-        raise ConfigurationError(
-            f"{settings.keys_folder} holds no node key: run 'replicator init', or restore your keys"
-        )
+    keys = KeyFiles(settings.keys_folder).load(settings.passphrase)
     if 1 + len(keys.pools) > settings.limits.envelope_signatures_max:
         raise ConfigurationError(
             f"{len(keys.pools)} pool keys are more than messages can be signed with "
@@ -52,7 +48,7 @@ def open_node(settings: Settings) -> Node:
         store=SqlStore(settings.database_url, limits),
         work=RedisWorkState(settings.work, settings.prefix, limits),
         doorbell=KombuDoorbell(settings.broker, settings.node_id),
-        transport=HttpTransport(limits),
+        transport=HttpTransport(connect_seconds=limits.connect_seconds),
         clock=SystemClock(),
         random=random.SystemRandom(),
         background=ThreadBackground(limits.pages_ahead + settings.lanes_threads),

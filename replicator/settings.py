@@ -88,6 +88,11 @@ class Settings:
         return self.work_url
 
     @property
+    def passphrase(self) -> bytes | None:
+        """What protects the key files, as bytes."""
+        return None if self.key_passphrase is None else self.key_passphrase.encode()
+
+    @property
     def keys_folder(self) -> Path:
         """Where the key files are."""
         return self.home / "keys"
