@@ -64,20 +64,20 @@ def found_pool(folder: Path) -> list[DemoNode]:
         Site(NodeId(f"node{number}.demo"), folder / f"node{number}", ports.pop(), ports.pop())
         for number in range(1, NODES + 1)
     ]
-    pool_key = PrivateKey.generate()
+    pool_key = PrivateKey.generate().to_pem()
     for site in sites:
         _found_site(site, pool_key, [other for other in sites if other is not site])
     return [DemoNode(site) for site in sites]
 
 
-def _found_site(site: Site, pool_key: PrivateKey, others: Sequence[Site]) -> None:
+def _found_site(site: Site, pool_key: bytes, others: Sequence[Site]) -> None:
     given = {
         "address": site.address,
         "gateway_listen": site.address.removeprefix("http://"),
         "local_listen": f"127.0.0.1:{site.local_port}",
     }
     found(site.home, site.node_id, given, {})
-    KeyFiles(site.home / "keys").create_pool_key(pool_key, None)
+    KeyFiles(site.home / "keys").import_pool_key(pool_key)
     store = SqlStore(site.database_url)
     for other in others:
         store.add_peer(other.node_id, other.address, int(time.time() * 1000))

@@ -15,7 +15,6 @@ from replicator.adapters.valkey import write_private
 from replicator.cli.configuration import configuration
 from replicator.errors import ConfigurationError
 from replicator.protocol.ids import KeyText, NodeId
-from replicator.protocol.signing import PrivateKey
 from replicator.settings import CONFIG_NAME, load_settings
 
 TOKEN_FILE: Final = "local-token"  # noqa: S105  # a name, no token
@@ -38,8 +37,7 @@ def found(
         raise ConfigurationError(f"there is a node in {home} already")
     _write_new(home / CONFIG_NAME, configuration(node_id, given))
     settings = load_settings(home, environ)
-    key = PrivateKey.generate()
-    KeyFiles(settings.keys_folder).create_node_key(key, settings.key_passphrase)
+    key = KeyFiles(settings.keys_folder).create_node_key(settings.passphrase)
     write_private(home / TOKEN_FILE, secrets.token_urlsafe(32) + "\n")
     migrate(settings.database_url)
     return key.public

@@ -76,8 +76,7 @@ def new(home: Path, *, yes: bool) -> None:
     settings = settings_of(home)
     if not yes:
         click.confirm("Peers do not know the new key yet. Go on?", abort=True, err=True)
-    key = PrivateKey.generate()
-    KeyFiles(settings.keys_folder).create_node_key(key, settings.key_passphrase)
+    key = KeyFiles(settings.keys_folder).create_node_key(settings.passphrase)
     click.echo(f"node key {fingerprint(key.public)}  {key.public}")
 
 
@@ -90,7 +89,8 @@ def pool() -> None:
 @click.pass_obj
 def pool_new(home: Path) -> None:
     """Make a new pool with this node as its first member."""
-    _add_pool_key(settings_of(home), PrivateKey.generate())
+    settings = settings_of(home)
+    _tell_pool(KeyFiles(settings.keys_folder).create_pool_key(settings.passphrase))
 
 
 @pool.command("import")
@@ -103,7 +103,10 @@ def pool_import(home: Path, file: Any, *, protected: bool) -> None:
     data = file.read(_KEY_FILE_BYTES_MAX + 1)
     if len(data) > _KEY_FILE_BYTES_MAX:
         raise ConfigurationError("this is no key file: it is too large")
-    _add_pool_key(settings, PrivateKey.from_pem(data, _asked(protected=protected)))
+    key = KeyFiles(settings.keys_folder).import_pool_key(
+        data, settings.passphrase, pem_passphrase=_asked(protected=protected)
+    )
+    _tell_pool(key)
 
 
 @pool.command("export")
@@ -118,14 +121,13 @@ def pool_export(home: Path, key: str, file: Path, *, protected: bool) -> None:
     """
     settings = settings_of(home)
     wanted = parse_key(key)
-    held = KeyFiles(settings.keys_folder).load(settings.key_passphrase).pools
-    found = [one for one in held if one.public == wanted]
-    if not found:
-        raise ConfigurationError(f"this node holds no key of pool {key}; see: keys list")
     if file.exists():
         raise ConfigurationError(f"{file} is there already")
     passphrase = _asked(protected=protected, confirm=True)
-    write_private(file, found[0].to_pem(passphrase).decode("ascii"))
+    pem = KeyFiles(settings.keys_folder).export_pool_key(
+        wanted, settings.passphrase, pem_passphrase=passphrase
+    )
+    write_private(file, pem.decode("ascii"))
     click.echo(f"wrote the private key of pool {fingerprint(wanted)} to {file}")
 
 
@@ -137,14 +139,13 @@ def _asked(*, protected: bool, confirm: bool = False) -> bytes | None:
     return text.encode("utf-8")
 
 
-def _add_pool_key(settings: Settings, key: PrivateKey) -> None:
-    KeyFiles(settings.keys_folder).create_pool_key(key, settings.key_passphrase)
+def _tell_pool(key: PrivateKey) -> None:
     click.echo(f"pool {fingerprint(key.public)}  {key.public}")
     click.echo("restart the node to use it", err=True)
 
 
 def _rows(settings: Settings) -> list[dict[str, str]]:
-    held = KeyFiles(settings.keys_folder).load(settings.key_passphrase)
+    held = KeyFiles(settings.keys_folder).load(settings.passphrase)
     return [
         {"kind": kind, "fingerprint": fingerprint(key.public), "key": key.public}
         for kind, some in (("node", held.node), ("pool", held.pools))
