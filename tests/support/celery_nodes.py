@@ -158,10 +158,10 @@ class LocalWorker(Local, CeleryWorkerContainer):
     ) -> None:
         self.node_name = command[command.index("--hostname") + 1]
         changed = [app if part == "workers.app" else part for part in command]
-        root = str(Path(__file__).parents[2])
+        paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
         super().__init__(
             LocalProcess(
-                self.node_name.partition("@")[0], changed, folder, {**env, "PYTHONPATH": root}
+                self.node_name.partition("@")[0], changed, folder, {**env, "PYTHONPATH": ":".join(paths)}
             )
         )
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from replicator.adapters.keyfiles import KeyFiles
 from replicator.adapters.sql.migrate import migrate
-from replicator.protocol.signing import PrivateKey
 from replicator.settings import Settings, load_settings
 
 
@@ -34,6 +33,6 @@ def make_home(
     lines += [f"{name} = {value}" for name, value in (limits or {}).items()]
     (home / "replicator.toml").write_text("\n".join(lines) + "\n")
     settings = load_settings(home, {})
-    KeyFiles(settings.keys_folder).create_node_key(PrivateKey.generate(), None)
+    KeyFiles(settings.keys_folder).create_node_key()
     migrate(settings.database_url)
     return settings

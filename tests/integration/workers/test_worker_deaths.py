@@ -73,7 +73,7 @@ def test_a_task_that_always_kills_its_child_is_given_up(
     celery_setup: CeleryTestSetup, notes: Path, tmp_path: Path, queues: Queues
 ) -> None:
     celery_setup.app.send_task("test.die", (str(notes), 1000), queue=REQUESTS)
-    celery_setup.worker.wait_for_log("raised unexpected: WorkerLostError", timeout=20)
+    celery_setup.worker.wait_for_log("Task handler raised error: WorkerLostError", timeout=15)
     eventually(lambda: queues.unacknowledged() == 0, "nothing held")
     assert len(lines(notes, "start")) == 3
     healthy = tmp_path / "healthy"
@@ -133,7 +133,7 @@ def test_a_worker_consumes_again_after_its_broker_was_killed(
     celery_setup_app.send_task("test.note", (str(notes),), queue=LANE_OF[kind])
     eventually(lambda: len(lines(notes, "end")) == 1, "a task before")
     celery_broker.kill()
-    worker.wait_for_log("Trying to re", timeout=20)
+    worker.wait_for_log("Trying to re", timeout=15)
     celery_broker.container.restart()
     celery_setup_app.send_task("test.note", (str(notes),), queue=LANE_OF[kind])
     # Celery's pauses between connection attempts are fixed: 2, 4, 6, ... s
