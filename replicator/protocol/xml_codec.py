@@ -43,12 +43,17 @@ SHAPES: Final[Mapping[str, Shape]] = {
         "type protocol name version scope after want cursor status code message result reason "
         "id digest author text thread title mimetype key value",
     ),
-    **_shapes(Shape.INTEGER, "since until limit published size time retry_after"),
+    **_shapes(
+        Shape.INTEGER,
+        "since until limit published size time retry_after "
+        "message_bytes_max post_bytes_max items_max",
+    ),
     **_shapes(Shape.BOOLEAN, "more declined"),
-    **_shapes(Shape.RECORD, "model filter content"),
+    **_shapes(Shape.RECORD, "model filter content document limits"),
     **_shapes(
         Shape.TEXTS,
-        "nodes except_nodes tags threads ids digests types versions model_versions",
+        "nodes except_nodes tags threads ids digests types versions model_versions "
+        "keys pools protocols features addresses",
     ),
     **_shapes(Shape.RECORDS, "refs models signatures attachments missing items"),
 }

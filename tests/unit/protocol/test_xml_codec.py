@@ -10,7 +10,7 @@ import pytest
 from msgspec import inspect
 
 from replicator.errors import Malformed
-from replicator.protocol import messages, post, xml_codec
+from replicator.protocol import messages, node_document, post, xml_codec
 from replicator.protocol.xml_codec import Shape
 
 DEPTH = 32
@@ -57,12 +57,17 @@ def shape_of(kind: inspect.Type) -> Shape | None:
 
 
 # Lists of any trees, so that each item is judged alone; and bytes that are passed on
-UNTYPED = {"refs": Shape.RECORDS, "models": Shape.RECORDS, "content": Shape.RECORD}
+UNTYPED = {
+    "refs": Shape.RECORDS,
+    "models": Shape.RECORDS,
+    "content": Shape.RECORD,
+    "document": Shape.RECORD,
+}
 
 
 def test_the_shapes_are_those_of_the_messages():
     found: dict[str, Shape] = {"type": Shape.TEXT}
-    for struct in structs(messages, post):
+    for struct in structs(messages, node_document, post):
         for field in inspect.type_info(struct).fields:
             shape = shape_of(field.type) or UNTYPED[field.encode_name]
             assert found.setdefault(field.encode_name, shape) is shape, field.encode_name
