@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from replicator.errors import ErrorCode, Refusal, Unavailable
+from replicator.node import node_page
 from replicator.node.context import Node
 from replicator.protocol import codec
 

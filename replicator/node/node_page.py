@@ -1,0 +1,26 @@
+"""What this node says of itself at GET /v1/node, signed by all of its keys.
+
+Reads nothing but the node's own configuration and clock.
+"""
+
+from replicator.node.context import Node
+from replicator.protocol import codec, node_document
+from replicator.protocol.messages import PROTOCOL_VERSION, REQUEST_TYPES, Model
+
+
+def current(node: Node) -> codec.Tree:
+    """Return the signed node document of this moment, as a tree for `codec.encode`."""
+    identity = node.identity
+    document = node_document.NodeDocument(
+        id=identity.node_id,
+        keys=tuple(key.public for key in identity.node_keys),
+        pools=tuple(key.public for key in identity.pool_keys),
+        protocols=(PROTOCOL_VERSION,),
+        models=(Model(),),
+        types=REQUEST_TYPES,
+        features=(),
+        limits=node_document.limits_of(node.limits),
+        addresses=() if node.address is None else (node.address,),
+        time=node.clock.now(),
+    )
+    return node_document.make(document, (*identity.node_keys, *identity.pool_keys))
