@@ -13,6 +13,7 @@ import structlog
 
 from replicator.errors import CursorConflict, ErrorCode, PeerRefused, ReplicatorError
 from replicator.node.context import Node
+from replicator.node.doorbells import ring
 from replicator.node.health import ask, reachable
 from replicator.node.ports import LanePage, Peer
 from replicator.protocol import codec
@@ -44,9 +45,12 @@ def announce(node: Node, peer_id: NodeId) -> Announced:
     if not node.work.hold("announce", peer_id, token, node.clock.now()):
         return Announced(peer_id, ended="held elsewhere")
     try:
-        return _run_lane(node, peer_id)
+        report = _run_lane(node, peer_id)
     finally:
         node.work.release("announce", peer_id, token)
+    if report.more:
+        ring(node, "announce", [peer_id], "more")
+    return report
 
 
 def _run_lane(node: Node, peer_id: NodeId) -> Announced:
@@ -94,7 +98,7 @@ def _deliver(node: Node, peer: Peer, page: LanePage, items_max: int) -> tuple[in
     plan = plan_put(page.refs, node.limits, items_max)
     refs = page.refs[: plan.count]
     try:
-        ask(node, peer, _put(node, refs, inline=plan.inline))
+        ask(node, peer, _put(node, refs, inline=plan.inline), expected=_HALVE_ON)
     except PeerRefused as refusal:
         if refusal.code not in _HALVE_ON:
             raise

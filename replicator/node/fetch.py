@@ -12,7 +12,7 @@ import structlog
 
 from replicator.errors import BadAnswer, PeerMisbehaved, PeerRefused, PeerUnavailable
 from replicator.node.context import Node
-from replicator.node.doorbells import ring_lanes
+from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.health import ask, reachable
 from replicator.node.intake import Judged, judge
 from replicator.node.ports import FetchLease, Incoming, Peer, Settlement
@@ -59,6 +59,7 @@ def fetch(node: Node, holder: NodeId) -> Fetched:
         gets, stored = gets + 1, stored + kept
         failed += len(outcome.failed) + len(outcome.dead)
         if node.clock.monotonic() >= deadline:
+            ring(node, "fetch", [holder], "more")
             return Fetched(holder, gets, stored, failed, more=True)
 
 

@@ -5,6 +5,8 @@ Retry-After) is honoured without counting as a failure. A call that is not made 
 back-off is no attempt. Any success, in either direction, clears it.
 """
 
+from collections.abc import Collection
+
 from replicator.errors import PeerMisbehaved, PeerRefused, PeerUnavailable
 from replicator.node.context import Node
 from replicator.node.conversation import Heard, hear
@@ -21,15 +23,23 @@ def reachable(node: Node, peer: Peer) -> bool:
     return node.work.health(peer.id).next_at <= node.clock.now()
 
 
-def ask(node: Node, peer: Peer, request: Request) -> Heard:
-    """Ask a peer and note how it went; raises what `conversation.hear` raises."""
+def ask(node: Node, peer: Peer, request: Request, expected: Collection[str] = ()) -> Heard:
+    """Ask a peer and note how it went; raises what `conversation.hear` raises.
+
+    Args:
+        expected: codes of refusals that the caller deals with at once. They are raised too, but
+            a peer that gives one is well: no back-off follows.
+    """
     try:
         heard = hear(node, peer, request)
     except PeerUnavailable as error:
         note_failure(node, peer.id, str(error), retry_after=error.retry_after)
         raise
     except (PeerMisbehaved, PeerRefused) as error:
-        note_failure(node, peer.id, str(error))
+        if isinstance(error, PeerRefused) and error.code in expected:
+            note_success(node, peer.id)
+        else:
+            note_failure(node, peer.id, str(error))
         raise
     note_success(node, peer.id)
     return heard

@@ -87,10 +87,10 @@ def read_draft(node_id: NodeId, fields: Mapping[str, Any]) -> Draft:
         title=_string(fields, "title", notices),
         text=_string(fields, "text", notices),
         author=_string(fields, "author", notices),
-        tags=_tags(fields.get("tags") or (), notices),
+        tags=_tags(_list(fields, "tags"), notices),
         thread=None if thread is None else _full_id(node_id, thread, "thread"),
         published=_time(fields.get("published")),
-        attachments=tuple(_attachment(entry) for entry in fields.get("attachments") or ()),
+        attachments=tuple(_attachment(entry) for entry in _list(fields, "attachments")),
         notices=tuple(notices),
     )
 
@@ -190,8 +190,17 @@ def _string(fields: Mapping[str, Any], name: str, notices: list[str]) -> str:
     return normal
 
 
-def _tags(value: Any, notices: list[str]) -> tuple[str, ...]:
-    if not isinstance(value, list | tuple) or any(not isinstance(tag, str) for tag in value):
+def _list(fields: Mapping[str, Any], name: str) -> Sequence[Any]:
+    value = fields.get(name)
+    if value is None:
+        return ()
+    if not isinstance(value, list | tuple):
+        raise Malformed(f"{name}: a list is needed, not {type(value).__name__}")
+    return value
+
+
+def _tags(value: Sequence[Any], notices: list[str]) -> tuple[str, ...]:
+    if any(not isinstance(tag, str) for tag in value):
         raise Malformed("tags: a list of strings is needed")
     unique = tuple(dict.fromkeys(value))
     if len(unique) != len(value):

@@ -38,10 +38,12 @@ log = structlog.get_logger()
 
 Want = Literal["refs", "models"]
 
+_RESTART_ON = frozenset({ErrorCode.BAD_CURSOR})
+
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What one run did; ``more``: the peer has further pages."""
+    """What one run did; ``more``: the peer has further pages, and it was rung for them."""
 
     peer: NodeId
     pages: int = 0
@@ -64,9 +66,12 @@ def pull(node: Node, peer_id: NodeId) -> Pulled:
     try:
         if requeue_gaps(node, peer_id) >= node.limits.items_max:
             return Pulled(peer_id, ended="gaps first")
-        return _guarded_run(node, peer_id)
+        report = _guarded_run(node, peer_id)
     finally:
         node.work.release("pull", peer_id, token)
+    if report.more:
+        ring(node, "pull", [peer_id], "more")
+    return report
 
 
 def requeue_gaps(node: Node, peer_id: NodeId) -> int:
@@ -87,16 +92,18 @@ def _guarded_run(node: Node, peer_id: NodeId) -> Pulled:
     if peer is None or not reachable(node, peer):
         return Pulled(peer_id, ended="not reachable")
     run = _Run(node, peer, node.clock.monotonic() + node.limits.slice_seconds)
+    more, ended = False, "done"
     try:
         run.pages()
+        more = run.more
     except CursorConflict:
-        run.ended = "overtaken"
+        ended = "overtaken"
     except PeerRefused as refusal:
-        run.ended = _refused(node, peer, run.cursor, refusal)
+        more, ended = _refused(node, peer, run.cursor, refusal)
     except ReplicatorError as error:
         log.info("pull.stopped", peer=peer_id, reason=str(error))
-        run.ended = type(error).__name__
-    return Pulled(peer_id, run.asked, run.stored, run.wanted, run.more, run.ended)
+        ended = type(error).__name__
+    return Pulled(peer_id, run.asked, run.stored, run.wanted, more, ended)
 
 
 class _Run:
@@ -109,7 +116,6 @@ class _Run:
         self.cursor = peer.pulled
         self.asked = self.stored = self.wanted = 0
         self.more = False
-        self.ended = "done"
 
     def pages(self) -> None:
         """Take page after page until there is no more, or the slice is over."""
@@ -130,7 +136,9 @@ class _Run:
 
     def _ask(self, after: Cursor | None, want: Want) -> Pending[Heard]:
         request = Pull(after=after, limit=self._node.limits.items_max, want=want)
-        return self._node.background.submit(partial(ask, self._node, self._peer, request))
+        return self._node.background.submit(
+            partial(ask, self._node, self._peer, request, expected=_RESTART_ON)
+        )
 
     def _ask_on(self, answer: PullAnswer, want: Want) -> Pending[Heard] | None:
         self.more = answer.more and answer.cursor != self.cursor
@@ -192,11 +200,16 @@ def _worth_fetching(node: Node, refs: Sequence[Ref]) -> list[Ref]:
     ]
 
 
-def _refused(node: Node, peer: Peer, cursor: Cursor | None, refusal: PeerRefused) -> str:
-    """Start again from the epoch where the peer's log is another one than before."""
-    if refusal.code == ErrorCode.BAD_CURSOR and cursor is not None:
+def _refused(
+    node: Node, peer: Peer, cursor: Cursor | None, refusal: PeerRefused
+) -> tuple[bool, str]:
+    """Start again from the epoch where the peer's log is another one than before.
+
+    Returns whether to pull on at once, and how the run ended.
+    """
+    if refusal.code in _RESTART_ON and cursor is not None:
         log.warning("pull.restarted", peer=peer.id, reason=refusal.message)
         node.store.record_pull(peer.id, cursor, None, now=node.clock.now())
-        return "restarted from the epoch"
+        return True, "restarted from the epoch"
     log.info("pull.refused", peer=peer.id, reason=str(refusal))
-    return refusal.code
+    return False, refusal.code
