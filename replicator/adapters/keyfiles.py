@@ -86,12 +86,12 @@ class KeyFiles:
         """
         if not os.path.lexists(self._directory):
             return ()
-        self._check_directory()
-        return tuple(
-            self._read(role, number, passphrase)
-            for role in _ROLES
-            for number in sorted(self._numbers(role))
-        )
+        try:
+            self._check_directory()
+            found = [(role, number) for role in _ROLES for number in sorted(self._numbers(role))]
+        except OSError as error:
+            raise ConfigurationError(f"cannot look into {self._directory}: {error}") from error
+        return tuple(self._read(role, number, passphrase) for role, number in found)
 
     def create_node_key(self, passphrase: bytes | None = None) -> PrivateKey:
         """Make a node key, from now on the current one, and return it."""
@@ -203,15 +203,16 @@ def _read_private(path: Path) -> bytes:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read (symbolic links are refused)") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigurationError(f"{path} is no regular file")
         _check_private(path, status, "600")
-        pem = file.read(_PEM_BYTES_MAX + 1)
-    if len(pem) > _PEM_BYTES_MAX:
-        raise ConfigurationError(f"{path} is too large for a key")
-    return pem
+        if status.st_size > _PEM_BYTES_MAX:
+            raise ConfigurationError(f"{path} is too large for a key")
+        return os.read(descriptor, _PEM_BYTES_MAX)
+    finally:
+        os.close(descriptor)
 
 
 def _check_private(path: Path, status: os.stat_result, mode: str) -> None:
