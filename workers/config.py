@@ -6,7 +6,8 @@ Nothing here is read at the point of use, and nothing is taken from the environm
 
 from typing import Any
 
-from replicator.adapters.queues import is_amqp, queue_name, transport_options
+from replicator.adapters.queue_names import queue_name
+from replicator.adapters.queues import is_amqp, transport_options
 from replicator.settings import Settings
 from workers.queues import queues, routes
 from workers.schedule import beat_schedule

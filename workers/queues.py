@@ -6,7 +6,8 @@ Pure: opens nothing.
 
 from kombu import Queue
 
-from replicator.adapters.queues import LANES, ROUTES, queue_name, queue_of
+from replicator.adapters.queue_names import LANES, queue_name
+from replicator.adapters.queues import ROUTES, queue_of
 from replicator.protocol.ids import NodeId
 
 

@@ -17,7 +17,8 @@ from kombu import Connection, Producer
 from kombu.exceptions import KombuError
 
 from replicator.adapters.celery_message import Message, message_of
-from replicator.adapters.queues import LANES, is_amqp, queue_of, transport_options
+from replicator.adapters.queue_names import LANES
+from replicator.adapters.queues import is_amqp, queue_of, transport_options
 from replicator.errors import BrokerUnavailable
 from replicator.limits import Limits
 from replicator.node.ports import Ring

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from replicator.adapters.queues import LANES, Lane, queue_name
+from replicator.adapters.queue_names import LANES, Lane, queue_name
 from replicator.protocol.ids import NodeId
 
 APP: Final = "workers.app"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from replicator.adapters.queues import ROUTES, Lane
+from replicator.adapters.queue_names import Lane
+from replicator.adapters.queues import ROUTES
 from replicator.limits import Limits
 from replicator.node.ports import Ring
 

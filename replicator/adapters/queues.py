@@ -12,15 +12,13 @@ and what kills its workers ends in the node's dead-letter queue.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from kombu import Exchange, Queue
 
+from replicator.adapters.queue_names import Lane, queue_name
 from replicator.limits import Limits
 from replicator.protocol.ids import NodeId
-
-Lane = Literal["requests", "fanout", "fetch", "repair", "upkeep"]
-LANES: Final[tuple[Lane, ...]] = ("requests", "fanout", "fetch", "repair", "upkeep")
 
 AMQP_SCHEMES: Final = ("amqp", "amqps", "pyamqp")
 DELIVERIES_MAX: Final = 5
@@ -66,11 +64,6 @@ def is_amqp(url: str) -> bool:
 def key_prefix(node_id: NodeId) -> str:
     """Return what every key of a node begins with on a Redis or Valkey server."""
     return f"replicator:{node_id}:"
-
-
-def queue_name(node_id: NodeId, lane: Lane) -> str:
-    """Return a lane's queue name; with the node's id, many nodes can share one server."""
-    return f"{node_id}.{lane}"
 
 
 def queue_of(url: str, node_id: NodeId, lane: Lane) -> Queue:

@@ -77,12 +77,12 @@ _LIMITS: Final = """
 """
 
 
-def configuration(node_id: str, given: Mapping[str, str]) -> str:
+def configuration(node_id: str, given: Mapping[str, str | int]) -> str:
     """Return the text of ``replicator.toml``.
 
     Args:
         node_id: of the new node.
-        given: settings that are set (strings); all others are commented out.
+        given: settings that are set; all others are commented out.
     """
     parts = [_HEAD.format(node_id=_toml(node_id))]
     for name, example, explanation in _EXPLAINED:
@@ -93,6 +93,6 @@ def configuration(node_id: str, given: Mapping[str, str]) -> str:
     return "".join(parts) + _LIMITS + bounds
 
 
-def _toml(text: str) -> str:
-    """Return a TOML basic string: JSON's escapes are a subset of TOML's."""
-    return json.dumps(text, ensure_ascii=True).replace("\x7f", "\\u007f")
+def _toml(value: str | int) -> str:
+    """Return a TOML integer or basic string: JSON's escapes are a subset of TOML's."""
+    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")

@@ -8,8 +8,9 @@ import click
 
 from replicator import bootstrap
 from replicator.cli.checks import CHECKS, Finding, Subject, guarded
+from replicator.cli.home import settings_of
 from replicator.cli.output import emit, json_option
-from replicator.cli.session import NO_SERVER, log_to_stderr, settings_of
+from replicator.cli.session import NO_SERVER, log_to_stderr
 from replicator.errors import ConfigurationError
 
 _MARKS: Final = {"ok": "ok  ", "warn": "warn", "fail": "FAIL"}

@@ -15,7 +15,7 @@ import click
 from replicator.adapters.celery_commands import CeleryCommands
 from replicator.adapters.valkey import write_private
 from replicator.cli.child import Program
-from replicator.cli.session import settings_of
+from replicator.cli.home import settings_of
 from replicator.errors import ConfigurationError
 from replicator.settings import Settings
 

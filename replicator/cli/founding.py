@@ -21,7 +21,7 @@ TOKEN_FILE: Final = "local-token"  # noqa: S105  # a name, no token
 
 
 def found(
-    home: Path, node_id: NodeId, given: Mapping[str, str], environ: Mapping[str, str]
+    home: Path, node_id: NodeId, given: Mapping[str, str | int], environ: Mapping[str, str]
 ) -> KeyText:
     """Make a node in ``home``; return its first node key.
 

@@ -7,8 +7,8 @@ import click
 
 from replicator.adapters.sql import migrate as migrate_database
 from replicator.cli.founding import found
+from replicator.cli.home import settings_of
 from replicator.cli.output import emit, json_option
-from replicator.cli.session import settings_of
 from replicator.protocol.ids import parse_node_id
 from replicator.protocol.signing import fingerprint
 
@@ -28,7 +28,9 @@ def init(home: Path, /, node_id: str, *, as_json: bool, **options: str | None) -
     part of the id of every post published here. Nothing that is there is overwritten.
     """
     name = parse_node_id(node_id)
-    given = {key: value for key, value in options.items() if value is not None}
+    given: dict[str, str | int] = {
+        key: value for key, value in options.items() if value is not None
+    }
     key = found(home, name, given, os.environ)
     if as_json:
         emit({"home": str(home), "node_id": name, "key": key, "fingerprint": fingerprint(key)})

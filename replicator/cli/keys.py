@@ -11,8 +11,8 @@ import click
 
 from replicator.adapters.keyfiles import KeyFiles
 from replicator.adapters.valkey import write_private
+from replicator.cli.home import settings_of
 from replicator.cli.output import emit, json_option, table
-from replicator.cli.session import settings_of
 from replicator.errors import ConfigurationError
 from replicator.protocol.ids import parse_key
 from replicator.protocol.signing import PrivateKey, fingerprint

@@ -13,7 +13,7 @@ from typing import Final
 import click
 
 from replicator.adapters.celery_commands import CeleryCommands
-from replicator.cli.session import settings_of
+from replicator.cli.home import settings_of
 from replicator.settings import Settings
 
 GATEWAY: Final = (sys.executable, "-m", "replicator.gateway")

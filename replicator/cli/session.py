@@ -1,7 +1,6 @@
 """Opens what a command works with and closes it again, whatever happens in between."""
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,23 +11,14 @@ from typing import Final
 import structlog
 
 from replicator import bootstrap
+from replicator.cli.home import settings_of
 from replicator.errors import ConfigurationError
 from replicator.node.context import Node
 from replicator.node.ports import Peer
 from replicator.protocol.ids import parse_node_id
-from replicator.settings import Settings, load_settings
 
 NO_SERVER: Final = "redis://127.0.0.1:1/0"
 """A port nobody listens on: before the first `up` the work state is simply away."""
-
-
-def settings_of(home: Path) -> Settings:
-    """Return the settings of a home.
-
-    Raises:
-        ConfigurationError: there is no node in it, or a setting is wrong.
-    """
-    return load_settings(home, os.environ)
 
 
 def log_to_stderr() -> None:

@@ -20,8 +20,8 @@ from replicator.adapters.loopback import free_ports
 from replicator.adapters.valkey import WORK_URL_FILE, EmbeddedValkey, embedded
 from replicator.cli.child import Child, Program
 from replicator.cli.flower import flower_program
+from replicator.cli.home import settings_of
 from replicator.cli.processes import GATEWAY
-from replicator.cli.session import settings_of
 from replicator.cli.supervisor import Supervisor
 from replicator.errors import ConfigurationError
 from replicator.settings import Settings

@@ -16,7 +16,8 @@ import redis
 
 from replicator.adapters.broker import SEND_SECONDS, KombuDoorbell
 from replicator.adapters.memory.doorbell import MemoryDoorbell
-from replicator.adapters.queues import LANES, key_prefix, queue_name
+from replicator.adapters.queue_names import LANES, queue_name
+from replicator.adapters.queues import key_prefix
 from replicator.errors import BrokerUnavailable
 from replicator.node.ports import Ring
 from replicator.protocol.ids import NodeId

@@ -11,7 +11,8 @@ import redis
 
 from replicator.adapters.broker import KombuDoorbell
 from replicator.adapters.celery_message import describe, message_of
-from replicator.adapters.queues import ROUTES, key_prefix, queue_name
+from replicator.adapters.queue_names import queue_name
+from replicator.adapters.queues import ROUTES, key_prefix
 from replicator.limits import Limits
 from replicator.node.ports import Ring
 from replicator.protocol.ids import NodeId

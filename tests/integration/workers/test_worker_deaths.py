@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from pytest_celery import CeleryTestSetup, RedisTestBroker
 
-from replicator.adapters.queues import queue_name
+from replicator.adapters.queue_names import queue_name
 from tests.integration.workers.conftest import NODE, VISIBILITY_SECONDS, Queues, StartWorker
 from tests.support.waiting import eventually
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from replicator.adapters.celery_commands import CeleryCommands
-from replicator.adapters.queues import LANES
+from replicator.adapters.queue_names import LANES
 from replicator.protocol.ids import NodeId
 
 COMMANDS = CeleryCommands(Path("/srv/alpha"), NodeId("alpha.example"), log_level="warning")

@@ -8,7 +8,8 @@ from celery import Celery
 from celery.app.defaults import DEFAULTS
 from celery.exceptions import QueueNotFound
 
-from replicator.adapters.queues import LANES, ROUTES, dead_letter_queue, queue_name, queue_of
+from replicator.adapters.queue_names import LANES, queue_name
+from replicator.adapters.queues import ROUTES, dead_letter_queue, queue_of
 from replicator.limits import Limits
 from replicator.protocol.ids import NodeId
 from replicator.settings import Settings
