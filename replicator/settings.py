@@ -171,7 +171,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
-_TYPES: Final[dict[str, type]] = {
+_TYPES: Final[dict[str, type[str] | type[int]]] = {
     "node_id": str,
     "database_url": str,
     "work_url": str,
@@ -210,7 +210,7 @@ def _checked(name: str, value: Any, source: str) -> Any:
         raise ConfigurationError(f"{source}: {_unknown(name, name, _TYPES)}")
     if type(value) is not _TYPES[name]:
         raise ConfigurationError(f"{source}: {name} must be of type {_TYPES[name].__name__}")
-    if name in ("answers_processes", "lanes_threads") and not 1 <= value <= 256:
+    if name in ("answers_processes", "lanes_threads") and value not in range(1, 257):
         raise ConfigurationError(f"{source}: {name} must be from 1 to 256")
     return value
 

@@ -89,7 +89,15 @@ class MemoryStore:
             self._peers.drop_decided(self._known)
             return outcomes
 
-    def _add(self, item: Incoming) -> Added:
+    def publish(self, items: Sequence[Incoming], now: int) -> list[Added]:
+        """Store posts made here; another content under a held id is a conflict."""
+        del now
+        with self._lock:
+            outcomes = [self._add(item, publishing=True) for item in items]
+            self._peers.drop_decided(self._known)
+            return outcomes
+
+    def _add(self, item: Incoming, *, publishing: bool = False) -> Added:
         posts, post = self._posts, item.post
         if post.digest in posts.held:
             self._merge(item)
@@ -97,6 +105,8 @@ class MemoryStore:
         if post.digest in posts.decided:
             return Added.DECIDED
         rival = posts.by_id.get(post.id)
+        if rival is not None and publishing:
+            return Added.CONFLICT
         if rival is not None and kept_digest(rival, post.digest) == rival:
             posts.decided[post.digest] = EQUIVOCATION
             return Added.LOST
@@ -215,6 +225,11 @@ class MemoryStore:
         with self._lock:
             held = self._posts.held.values()
             return sorted((one.post.digest, one.post.published) for one in held)
+
+    def last_change(self) -> int:
+        """Return the sequence of the last change-log entry, 0 where there is none."""
+        with self._lock:
+            return len(self._posts.log)
 
     def totals(self) -> Totals:
         """Return counts."""

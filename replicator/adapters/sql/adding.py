@@ -1,6 +1,6 @@
 """Storing posts: what becomes of each of a batch, decided from one look, written in bulk.
 
-Runs inside a transaction that is alone (`engine.writing`), so what it reads stays true until it
+Runs inside a transaction that is alone (`Database.writing`), so what it reads stays true until it
 commits, and the next sequence is one more than the last. A batch is cut into runs in which no id
 and no digest comes twice; each run costs the same dozen statements whatever its size.
 
@@ -68,6 +68,8 @@ class _Plan:
     """The rows a run writes; `sequence` is the last one drawn."""
 
     sequence: int
+    publishing: bool
+    """Whether another content under a held id is a conflict, not an equivocation."""
     posts: list[tuple[Any, ...]] = field(default_factory=list)
     tags: list[tuple[Any, ...]] = field(default_factory=list)
     pools: list[tuple[Any, ...]] = field(default_factory=list)
@@ -79,13 +81,18 @@ class _Plan:
 
 
 def add_posts(
-    connection: Connection, items: Sequence[Incoming], now: int, limits: Limits
+    connection: Connection,
+    items: Sequence[Incoming],
+    now: int,
+    limits: Limits,
+    *,
+    publishing: bool = False,
 ) -> list[Added]:
-    """Store posts; one outcome per item, in order (see `Store.add`)."""
+    """Store posts; one outcome per item, in order (see `Store.add` and `Store.publish`)."""
     outcomes: list[Added] = []
     for run in _runs(items):
         before = _look(connection, run)
-        plan = _Plan(last_sequence(connection))
+        plan = _Plan(last_sequence(connection), publishing)
         outcomes += [_decide(item, before, plan, now, limits) for item in run]
         _write(connection, plan, now, limits)
     return outcomes
@@ -165,6 +172,8 @@ def _decide(item: Incoming, before: _Before, plan: _Plan, now: int, limits: Limi
     if rival is None:
         _store(item, digest, before, plan, now)
         return Added.STORED
+    if plan.publishing:
+        return Added.CONFLICT
     if kept_digest(Digest(rival.digest.hex()), item.post.digest) == item.post.digest:
         plan.decisions.append((rival.digest, EQUIVOCATION, now))
         plan.replaced.append((rival, item))

@@ -13,6 +13,7 @@ writes ``sqlite:///path?synchronous=full`` and pays one disk flush per transacti
 """
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ import psycopg
 from psycopg.pq import Format
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from replicator.errors import ConfigurationError, StoreUnavailable
 
@@ -37,6 +38,7 @@ _SQLITE_PRAGMAS: Final = (
     "PRAGMA journal_size_limit = 67108864",  # a log that grew under a long reader shrinks again
     "PRAGMA temp_store = MEMORY",
 )
+_SYNCHRONOUS: Final = ("normal", "full")
 _POSTGRES_OPTIONS: Final = (
     f"-c lock_timeout={BUSY_SECONDS}s",
     f"-c idle_in_transaction_session_timeout={4 * BUSY_SECONDS}s",
@@ -76,44 +78,94 @@ def parse_url(url: str) -> URL:
         raise ConfigurationError(
             "database_url must be sqlite:///path or postgresql+psycopg://user:password@host/name"
         )
-    if parsed.drivername == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise ConfigurationError("database_url names no file: write sqlite:////absolute/path.db")
+    if parsed.drivername == "sqlite":
+        if parsed.database in (None, "", ":memory:"):
+            raise ConfigurationError("database_url names no file: write sqlite:////path/to/file.db")
+        if dict(parsed.query) not in ({}, *({"synchronous": mode} for mode in _SYNCHRONOUS)):
+            raise ConfigurationError("database_url: only ?synchronous=normal or full may follow")
     return parsed
 
 
-def make_engine(url: str, *, read_only: bool = False, create: bool = False) -> Engine:
-    """Return an engine; nothing is opened yet.
+class Database:
+    """A database and the transactions in it; threads may share one, and so may forked processes.
 
     Args:
-        url: ``sqlite:///path[?synchronous=full]`` or ``postgresql+psycopg://…``.
+        url: ``sqlite:///path[?synchronous=full]`` or ``postgresql+psycopg://…``. Nothing is
+            opened before the first transaction.
         read_only: refuse every write.
-        create: make the SQLite file where it is missing (only a migration does).
+        migrates: make the SQLite file where it is missing, and let the tables be inspected.
+
+    Raises:
+        ConfigurationError: the URL is of another kind.
     """
-    parsed = parse_url(url)
-    if parsed.drivername == "sqlite":
-        return _sqlite_engine(parsed, read_only=read_only, create=create)
-    return _postgres_engine(parsed, read_only=read_only)
+
+    def __init__(self, url: str, *, read_only: bool = False, migrates: bool = False) -> None:
+        parsed = parse_url(url)
+        if parsed.drivername == "sqlite":
+            self._engine = _sqlite_engine(parsed, read_only=read_only, create=migrates)
+        else:
+            self._engine = _postgres_engine(parsed, read_only=read_only, binary=not migrates)
+        self._url = parsed
+        self._process = os.getpid()
+
+    def __repr__(self) -> str:
+        return f"Database({self._url.render_as_string(hide_password=True)})"
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a transaction that reads.
+
+        Raises:
+            StoreUnavailable, ConfigurationError: see `translated`.
+        """
+        with translated(), self._connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction that writes: alone, committed at the end, undone by an error.
+
+        Every write of the store goes through here; see the module's invariants.
+
+        Raises:
+            StoreUnavailable, ConfigurationError: see `translated`.
+        """
+        with translated(), self._connect() as connection:
+            chosen = connection.execution_options(**{_WRITES: True})
+            with chosen.begin():
+                yield chosen
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        self._engine.dispose()
+
+    def after_fork(self) -> None:
+        """Leave the parent's connections to the parent."""
+        self._engine.dispose(close=False)
+        self._process = os.getpid()
+
+    def _connect(self) -> Connection:
+        if self._process != os.getpid():
+            self.after_fork()
+        return self._engine.connect()
 
 
 def _sqlite_engine(url: URL, *, read_only: bool, create: bool) -> Engine:
-    synchronous = str(url.query.get("synchronous", "normal")).lower()
-    if synchronous not in ("normal", "full") or set(url.query) - {"synchronous"}:
-        raise ConfigurationError("database_url: only ?synchronous=normal or full may follow a path")
-    path = str(Path(url.database or "").absolute())
-    file = URL.create(
-        "sqlite",
-        database=f"file:{_escaped(path)}",
-        query={"uri": "true", "mode": "rwc" if create else "rw"},
-    )
+    synchronous = url.query.get("synchronous", "normal")
+    file = Path(url.database or "").absolute().as_uri()
+    uri = f"{file}?mode={'rwc' if create else 'rw'}"
     pragmas = [*_SQLITE_PRAGMAS, f"PRAGMA synchronous = {synchronous}"]
     pragmas.append("PRAGMA query_only = ON" if read_only else "PRAGMA journal_mode = WAL")
     engine = create_engine(
-        file,
+        "sqlite://",
+        creator=lambda: sqlite3.connect(
+            uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False
+        ),
+        poolclass=QueuePool,
         hide_parameters=True,
         pool_size=8,
         max_overflow=CONNECTIONS_MAX - 8,
         pool_timeout=BUSY_SECONDS,
-        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")
@@ -127,15 +179,10 @@ def _sqlite_engine(url: URL, *, read_only: bool, create: bool) -> Engine:
         writes = connection.get_execution_options().get(_WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
-    _keep_in_process(engine)
     return engine
 
 
-def _escaped(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def _postgres_engine(url: URL, *, read_only: bool) -> Engine:
+def _postgres_engine(url: URL, *, read_only: bool, binary: bool) -> Engine:
     options = (
         [*_POSTGRES_OPTIONS, "-c default_transaction_read_only=on"]
         if read_only
@@ -155,7 +202,7 @@ def _postgres_engine(url: URL, *, read_only: bool) -> Engine:
             "connect_timeout": 5,
             "options": " ".join(options),
             "application_name": "replicator",
-            "cursor_factory": _BinaryCursor,
+            "cursor_factory": _BinaryCursor if binary else psycopg.Cursor,
         },
     )
 
@@ -164,41 +211,7 @@ def _postgres_engine(url: URL, *, read_only: bool) -> Engine:
         if connection.get_execution_options().get(_WRITES, False):
             connection.exec_driver_sql(_LOCK)
 
-    _keep_in_process(engine)
     return engine
-
-
-def _keep_in_process(engine: Engine) -> None:
-    """Replace, at check-out, a connection that was opened before a fork."""
-
-    @event.listens_for(engine, "connect")
-    def _remember(_connection: Any, entry: ConnectionPoolEntry) -> None:
-        entry.info["pid"] = os.getpid()
-
-    @event.listens_for(engine, "checkout")
-    def _check(_connection: Any, entry: Any, proxy: Any) -> None:
-        if entry.info["pid"] != os.getpid():
-            entry.dbapi_connection = proxy.dbapi_connection = None
-            raise exc.DisconnectionError("connection was opened before a fork")
-
-
-@contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that reads."""
-    with translated(), engine.connect() as connection, connection.begin():
-        yield connection
-
-
-@contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that writes: alone, committed at the end, undone by an error.
-
-    Every write of the store goes through here; see the module's invariants.
-    """
-    with translated(), engine.connect() as connection:
-        chosen = connection.execution_options(**{_WRITES: True})
-        with chosen.begin():
-            yield chosen
 
 
 @contextmanager
@@ -207,7 +220,7 @@ def translated() -> Iterator[None]:
 
     Raises:
         StoreUnavailable: no connection, no lock in time, the disk is full, the server went away.
-        ConfigurationError: the tables are not there.
+        ConfigurationError: the tables are not there, or the file is no database.
     """
     try:
         yield
@@ -225,6 +238,10 @@ def translated() -> Iterator[None]:
             ) from error
         raise
     except exc.DBAPIError as error:
+        if "file is not a database" in str(error.orig):
+            raise ConfigurationError(
+                "the file of database_url is not a database: name another one"
+            ) from error
         if error.connection_invalidated:
             raise StoreUnavailable("the connection to the database broke") from error
         raise

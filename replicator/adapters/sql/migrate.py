@@ -14,7 +14,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from replicator.adapters.sql.engine import make_engine, parse_url, reading, writing
+from replicator.adapters.sql.engine import Database, parse_url
 from replicator.errors import ConfigurationError
 
 _SCRIPTS: Final = Path(__file__).with_name("migrations")
@@ -33,16 +33,16 @@ def migrate(url: str) -> list[str]:
     parsed = parse_url(url)
     if parsed.drivername == "sqlite" and parsed.database:
         Path(parsed.database).absolute().parent.mkdir(parents=True, exist_ok=True)
-    engine = make_engine(url, create=True)
+    database = Database(url, migrates=True)
     try:
-        with writing(engine) as connection:
+        with database.writing() as connection:
             before = _applied(connection)
             config = _config({"connection": connection})
             _require_known(before, config)
             command.upgrade(config, "head")
             return [revision for revision in _revisions(config) if revision not in before]
     finally:
-        engine.dispose()
+        database.close()
 
 
 def check_schema(url: str) -> None:
@@ -57,12 +57,12 @@ def check_schema(url: str) -> None:
         raise ConfigurationError(
             f"there is no database at {parsed.database}: run `replicator migrate`"
         )
-    engine = make_engine(url, read_only=True)
+    database = Database(url, read_only=True)
     try:
-        with reading(engine) as connection:
+        with database.reading() as connection:
             applied = _applied(connection)
     finally:
-        engine.dispose()
+        database.close()
     config = _config({})
     _require_known(applied, config)
     if not applied:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import Connection, select
 
 from replicator.adapters.sql import adding, changes, lookups, peers, schema
-from replicator.adapters.sql.engine import make_engine, reading, writing
+from replicator.adapters.sql.engine import Database
 from replicator.errors import ConfigurationError
 from replicator.limits import Limits
 from replicator.node.ports import (
@@ -40,19 +40,22 @@ class SqlStore:
 
     def __init__(self, url: str, limits: Limits | None = None, *, read_only: bool = False) -> None:
         self._limits = limits or Limits()
-        self._engine = make_engine(url, read_only=read_only)
+        self._database = Database(url, read_only=read_only)
         self._log_id: bytes | None = None
 
     def __repr__(self) -> str:
-        return f"SqlStore({self._engine.url.render_as_string(hide_password=True)})"
+        return f"SqlStore({self._database!r})"
 
     def close(self) -> None:
         """Close the connections that are not in use; the store may still be used after."""
-        self._engine.dispose()
+        self._database.close()
 
     def after_fork(self) -> None:
-        """Leave the parent's connections to the parent; call in each child of a prefork pool."""
-        self._engine.dispose(close=False)
+        """Leave the parent's connections to the parent.
+
+        Each child of a prefork pool may call it at once; otherwise its first transaction does.
+        """
+        self._database.after_fork()
 
     # posts
 
@@ -65,22 +68,29 @@ class SqlStore:
         """
         if not items:
             return []
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             return adding.add_posts(connection, items, now, self._limits)
+
+    def publish(self, items: Sequence[Incoming], now: int) -> list[Added]:
+        """Store posts made here; another content under a held id is a conflict."""
+        if not items:
+            return []
+        with self._database.writing() as connection:
+            return adding.add_posts(connection, items, now, self._limits, publishing=True)
 
     def decide(self, digests: Collection[Digest], reason: str, now: int) -> None:
         """Record digests as decided against; a held one stays held."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             adding.decide_against(connection, digests, reason, now)
 
     def known(self, digests: Collection[Digest]) -> set[Digest]:
         """Return which of ``digests`` are held or decided against."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return lookups.known_digests(connection, digests)
 
     def held(self, digests: Collection[Digest]) -> set[Digest]:
         """Return which of ``digests`` are held."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return lookups.held_digests(connection, digests)
 
     def get(
@@ -91,13 +101,13 @@ class SqlStore:
         scopes: frozenset[KeyText] | None = None,
     ) -> list[Post]:
         """Return held posts by id or digest within ``scopes``, each once, in no set order."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return lookups.find_posts(connection, ids, digests, scopes)
 
     def page(self, query: Query, after: Cursor | None) -> Page:
         """Return the next posts of the change log (see `changes` for who sees what twice)."""
         position = None if after is None else decode_cursor(after)
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             log_id = self._own_log_id(connection)
             start = changes.start_of(connection, log_id, position)
             found = changes.read_page(connection, query, start, self._limits)
@@ -111,7 +121,7 @@ class SqlStore:
     def ref_page(self, query: Query, after: Cursor | None) -> RefPage:
         """As `page`, with refs; reads no content."""
         position = None if after is None else decode_cursor(after)
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             log_id = self._own_log_id(connection)
             start = changes.start_of(connection, log_id, position)
             found = changes.read_page(connection, query, start, self._limits)
@@ -120,68 +130,73 @@ class SqlStore:
 
     def end_cursor(self) -> Cursor:
         """Return the cursor after the last change-log entry."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return changes.last_cursor(connection, self._own_log_id(connection))
 
     def digests(self) -> list[tuple[Digest, int]]:
         """Return (digest, published) of every held post, ordered by digest."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return lookups.all_digests(connection)
+
+    def last_change(self) -> int:
+        """Return the sequence of the last change-log entry, 0 where there is none."""
+        with self._database.reading() as connection:
+            return adding.last_sequence(connection)
 
     def totals(self) -> Totals:
         """Return counts."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return lookups.count_all(connection)
 
     # peers and cursors
 
     def peers(self) -> list[Peer]:
         """Return all peers, ordered by id."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return peers.read_peers(connection)
 
     def peer(self, node: NodeId) -> Peer | None:
         """Return one peer, or None."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return next(iter(peers.read_peers(connection, node)), None)
 
     def add_peer(self, node: NodeId, address: str | None, now: int) -> None:
         """Add a peer, or give a known one another address (None keeps the present one)."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             peers.put_peer(connection, node, address, now)
 
     def join_pools(self, node: NodeId, pools: Collection[KeyText]) -> bool:
         """Note memberships of a peer (added where it is none yet); True where one was new."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             held = peers.read_peers(connection, node)
         if held and held[0].pools.issuperset(pools):
             return False  # the usual case: every request of a pool-mate comes by here
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             return peers.put_memberships(connection, node, pools)
 
     def set_paused(self, node: NodeId, *, paused: bool) -> None:
         """Stop or start the lanes towards a peer."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             peers.set_peer(connection, node, paused=paused)
 
     def set_clock_offset(self, node: NodeId, offset_ms: int) -> None:
         """Remember a peer's clock minus ours."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             peers.set_peer(connection, node, clock_offset_ms=offset_ms)
 
     def forget_peer(self, node: NodeId) -> bool:
         """Remove a peer, or the pins of a node that is none; False: there was neither."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             return peers.remove_peer(connection, node)
 
     def lane(self, peer: Peer, pools: frozenset[KeyText], limit: int, bytes_max: int) -> LanePage:
         """Return what the lane to ``peer`` has to announce after ``peer.pushed``."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return changes.read_lane(connection, peer, pools, limit, bytes_max)
 
     def move_lane(self, node: NodeId, before: int, after: int) -> None:
         """Move ``pushed``; raise `CursorConflict` if it moved, or the peer was forgotten."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             peers.move_pushed(connection, node, before, after)
 
     def record_pull(
@@ -195,7 +210,7 @@ class SqlStore:
         now: int,
     ) -> list[Added]:
         """Commit one pulled page at once; raise `CursorConflict` where the cursor moved."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             peers.move_pulled(connection, node, before, after)
             outcomes = adding.add_posts(connection, posts, now, self._limits)
             peers.put_gaps(connection, node, gaps, self._limits.gaps_per_peer_max)
@@ -203,12 +218,12 @@ class SqlStore:
 
     def gaps(self, node: NodeId, limit: int) -> list[Ref]:
         """Return refs that pulls from ``node`` passed and that are missing, oldest first."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return peers.read_gaps(connection, node, limit)
 
     def drop_gaps(self, node: NodeId, digests: Collection[Digest]) -> None:
         """Forget gaps of one holder."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             peers.remove_gaps(connection, node, digests)
 
     # pins
@@ -219,17 +234,17 @@ class SqlStore:
 
     def all_pins(self, nodes: Collection[NodeId]) -> dict[NodeId, tuple[Pin, ...]]:
         """Return pins of many nodes in one query; nodes without pins are absent."""
-        with reading(self._engine) as connection:
+        with self._database.reading() as connection:
             return peers.read_pins(connection, nodes)
 
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
         """Pin keys for a node that has none; return False (and change nothing) where it has."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             return peers.put_first_pins(connection, node, keys, source, now)
 
     def repin(self, node: NodeId, keys: Collection[KeyText], now: int) -> None:
         """Replace a node's pins by the operator's word; current keys become retired."""
-        with writing(self._engine) as connection:
+        with self._database.writing() as connection:
             peers.replace_pins(connection, node, keys, now)
 
     def _own_log_id(self, connection: Connection) -> bytes:
