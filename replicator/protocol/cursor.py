@@ -15,6 +15,7 @@ from replicator.protocol.ids import Cursor, Digest
 
 LOG_ID_BYTES: Final = 8
 _MARK_BYTES: Final = 8
+_RAW_BYTES: Final = LOG_ID_BYTES + 8 + _MARK_BYTES
 _TEXT_CHARS: Final = 32
 _SEQUENCE_MAX: Final = 2**63 - 1
 _EPOCH_MARK: Final = bytes(_MARK_BYTES)
@@ -45,7 +46,8 @@ def decode_cursor(cursor: Cursor) -> Position:
     except (UnicodeEncodeError, binascii.Error) as error:
         raise _bad("the cursor is not one of this protocol") from error
     sequence = int.from_bytes(raw[8:16], "big")
-    if len(cursor) != _TEXT_CHARS or sequence > _SEQUENCE_MAX or "+" in cursor or "/" in cursor:
+    well_formed = len(cursor) == _TEXT_CHARS and len(raw) == _RAW_BYTES
+    if not well_formed or sequence > _SEQUENCE_MAX or "+" in cursor or "/" in cursor:
         raise _bad("the cursor is not one of this protocol")
     return Position(raw[:8], sequence, raw[16:])
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from replicator.adapters.memory.store import MemoryStore
 from replicator.adapters.sql import SqlStore
-from replicator.adapters.sql.engine import make_engine, writing
+from replicator.adapters.sql.engine import Database
 from replicator.adapters.sql.schema import metadata
 from replicator.limits import Limits
 from replicator.node.ports import Incoming, Query, Store
@@ -100,11 +100,11 @@ def agree(store: SqlStore, given_batches: list[list[Incoming]], query: Query) ->
 @pytest.fixture
 def emptied(database_url: str) -> Iterator[Callable[[], SqlStore]]:
     """Give the same store again and again, without rows."""
-    engine = make_engine(database_url)
+    database = Database(database_url)
     store = SqlStore(database_url, SMALL)
 
     def without_rows() -> SqlStore:
-        with writing(engine) as connection:
+        with database.writing() as connection:
             for table in metadata.tables.values():
                 if table.name != "log":
                     connection.execute(table.delete())
@@ -112,7 +112,7 @@ def emptied(database_url: str) -> Iterator[Callable[[], SqlStore]]:
 
     yield without_rows
     store.close()
-    engine.dispose()
+    database.close()
 
 
 @settings(

@@ -1,0 +1,43 @@
+"""Merging copies of a post, and choosing between two contents of one id."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from replicator.protocol.ids import Digest
+from replicator.rules.merging import kept_digest, merged_signatures
+from tests.support.posts import key, signature
+
+KEYS = [key(str(number)) for number in range(12)]
+lists = st.lists(st.sampled_from(KEYS), unique=True, max_size=8)
+
+
+def test_the_smaller_digest_is_kept_whatever_the_order() -> None:
+    small, large = Digest("0f" * 32), Digest("f0" * 32)
+    assert kept_digest(small, large) == kept_digest(large, small) == small
+
+
+@given(held=lists, further=lists, pools=lists)
+def test_a_merged_list_is_ordered_bounded_and_made_of_both(
+    held: list[str], further: list[str], pools: list[str]
+) -> None:
+    old = [signature(key_, "old") for key_ in sorted(held)]  # type: ignore[arg-type]
+    new = [signature(key_, "new") for key_ in sorted(further)]  # type: ignore[arg-type]
+    merged = merged_signatures(old, new, pools, 8)  # type: ignore[arg-type]
+    names = [one.key for one in merged]
+    assert names == sorted(set(names))
+    assert len(merged) == min(8, len({*held, *further}))
+    assert set(merged) <= {*old, *new}
+    assert all(one in merged for one in old if one.key in pools)
+    assert all(one in old for one in merged if one.key in held)
+    assert merged_signatures(merged, old, pools, 8) == merged_signatures(merged, (), pools, 8)
+
+
+@given(held=lists, further=lists)
+def test_where_there_is_no_room_signatures_of_pools_come_first(
+    held: list[str], further: list[str]
+) -> None:
+    old = [signature(key_) for key_ in held]  # type: ignore[arg-type]
+    new = [signature(key_) for key_ in further]  # type: ignore[arg-type]
+    pools = [*further[:4]]
+    merged = merged_signatures(old, new, pools, 4)  # type: ignore[arg-type]
+    assert {one.key for one in merged} >= set(pools)
