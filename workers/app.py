@@ -8,12 +8,13 @@ import os
 from pathlib import Path
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 
 from replicator.errors import ConfigurationError
 from replicator.settings import Settings, load_settings
 from workers.config import configuration
 from workers.heartbeat import DeadLetters, VisibilityHeartbeat
+from workers.logs import set_up
 
 HOME_VARIABLE = "REPLICATOR_HOME"
 
@@ -29,6 +30,7 @@ def make_app(settings: Settings) -> NodeCelery:
     app = NodeCelery(str(settings.node_id), include=["workers.tasks"])
     app.settings = settings
     app.conf.update(configuration(settings))
+    signals.after_setup_logger.connect(set_up)
     app.steps["consumer"].update((VisibilityHeartbeat, DeadLetters))
     return app
 

@@ -25,7 +25,7 @@ def make_home(
         broker_url: another broker.
         limits: bounds that differ from the defaults.
     """
-    home.mkdir(parents=True, exist_ok=True)
+    (home / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
     lines = [f'node_id = "{node_id}"', f'work_url = "{work_url}"']
     if broker_url is not None:
         lines.append(f'broker_url = "{broker_url}"')

@@ -8,7 +8,8 @@ from celery import Celery
 from pytest_celery import RedisTestBroker
 
 from replicator.adapters.celery_commands import CeleryCommands
-from replicator.adapters.queues import key_prefix, queue_name
+from replicator.adapters.queue_names import queue_name
+from replicator.adapters.queues import key_prefix
 from replicator.protocol.ids import NodeId
 from replicator.settings import Settings
 from tests.support.celery_nodes import LocalValkey, LocalWorker, NamedWorker, worker_environment
@@ -17,7 +18,7 @@ from workers.app import make_app
 
 NODE = NodeId("alpha.example")
 VISIBILITY_SECONDS = 3
-LIMITS = {"visibility_seconds": VISIBILITY_SECONDS}
+LIMITS = {"visibility_seconds": VISIBILITY_SECONDS, "doorbell_seconds": 2}
 
 StartWorker = Callable[..., NamedWorker]
 
