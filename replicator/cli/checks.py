@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
-from replicator.adapters.sql import check_schema
+from replicator.adapters.sql.migrate import check_schema
 from replicator.adapters.valkey import WORK_URL_FILE
 from replicator.cli.founding import TOKEN_FILE
 from replicator.cli.up_state import up_state

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from replicator.adapters.loopback import LOOPBACK
-from replicator.adapters.sql import SqlStore
+from replicator.adapters.sql.store import SqlStore
 from replicator.cli import process_tree
 from replicator.cli.child import dies_with
 from replicator.cli.demo_posts import Draft

@@ -16,7 +16,7 @@ from typing import Final
 
 from replicator.adapters.keyfiles import KeyFiles
 from replicator.adapters.loopback import free_ports
-from replicator.adapters.sql import SqlStore
+from replicator.adapters.sql.store import SqlStore
 from replicator.cli import process_tree
 from replicator.cli.demo_node import DemoFailed, DemoNode, Site
 from replicator.cli.demo_posts import Draft

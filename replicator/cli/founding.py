@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from replicator.adapters.keyfiles import KeyFiles
-from replicator.adapters.sql import migrate
+from replicator.adapters.sql.migrate import migrate
 from replicator.adapters.valkey import write_private
 from replicator.cli.configuration import configuration
 from replicator.errors import ConfigurationError

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from replicator.adapters.sql import migrate as migrate_database
+from replicator.adapters.sql.migrate import migrate as migrate_database
 from replicator.cli.founding import found
 from replicator.cli.home import settings_of
 from replicator.cli.output import emit, json_option

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replicator.adapters.memory.store import MemoryStore
-from replicator.adapters.sql import SqlStore
+from replicator.adapters.sql.store import SqlStore
 from replicator.adapters.sql.engine import Database
 from replicator.adapters.sql.schema import metadata
 from replicator.limits import Limits

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from replicator.adapters.memory.store import MemoryStore
-from replicator.adapters.sql import SqlStore, migrate
+from replicator.adapters.sql.migrate import migrate
+from replicator.adapters.sql.store import SqlStore
 from replicator.limits import Limits
 from replicator.node.ports import Store
 from tests.support.postgres import empty_schema, postgres_server

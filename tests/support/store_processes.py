@@ -8,7 +8,7 @@ and lets parent and children write at the same time.
 import os
 import sys
 
-from replicator.adapters.sql import SqlStore
+from replicator.adapters.sql.store import SqlStore
 from replicator.protocol.ids import NodeId
 from tests.support.posts import post, published
 

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from replicator.adapters.sql import SqlStore
+from replicator.adapters.sql.store import SqlStore
 from replicator.cli import process_tree
 from tests.support.waiting import eventually
 

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from replicator.adapters.loopback import free_ports
-from replicator.adapters.sql import SqlStore
+from replicator.adapters.sql.store import SqlStore
 from replicator.cli import process_tree
 from tests.support.waiting import eventually
 

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from replicator.adapters.sql import SqlStore
+from replicator.adapters.sql.store import SqlStore
 from replicator.adapters.sql.adding import add_posts
 from replicator.adapters.sql.engine import Database
 from replicator.limits import Limits

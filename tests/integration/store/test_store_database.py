@@ -9,7 +9,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import inspect, text
 
-from replicator.adapters.sql import SqlStore, check_schema, migrate
+from replicator.adapters.sql.migrate import check_schema, migrate
+from replicator.adapters.sql.store import SqlStore
 from replicator.adapters.sql.engine import Database
 from replicator.adapters.sql.schema import metadata
 from replicator.errors import ConfigurationError, StoreUnavailable, Unavailable
