@@ -26,7 +26,10 @@ HEALTH_CHECK_SECONDS: Final = 30
 CONNECTIONS_MAX: Final = 32
 """Per process; more than its threads need. Callers wait for a free one."""
 
-_PASSING = ("OOM", "READONLY", "MISCONF", "MASTERDOWN", "LOADING", "BUSY", "NOREPLICAS", "TRYAGAIN")
+_PASSING: Final = frozenset(
+    ("OOM", "READONLY", "MISCONF", "MASTERDOWN", "LOADING", "BUSY", "NOREPLICAS", "UNBLOCKED")
+)
+"""Codes of a server that is full, starting, stuck in a script, or changing its role."""
 
 
 def connect(url: str) -> "redis.Redis":
@@ -48,20 +51,24 @@ def connect(url: str) -> "redis.Redis":
     return redis.Redis(connection_pool=pool)
 
 
-def connect_async(url: str, *, block_seconds: float) -> "redis.asyncio.Redis":
-    """Return an asyncio client whose commands may block for ``block_seconds`` on the server."""
+def connect_async(url: str) -> "redis.asyncio.Redis":
+    """Return an asyncio client without time-outs of its own, except for connecting.
+
+    Its caller sets them with ``asyncio.timeout``: redis-py's own go through ``asyncio.wait_for``,
+    which before Python 3.12 swallows a cancellation that comes as the wait ends.
+    """
     try:
         return redis.asyncio.Redis.from_url(
             url,
             max_connections=2,
             retry=AsyncRetry(NoBackoff(), 0),
-            **_options(block_seconds + COMMAND_SECONDS),
+            **_options(None),
         )
     except ValueError as error:
         raise ConfigurationError(f"work_url: {error}") from error
 
 
-def _options(command_seconds: float) -> dict[str, Any]:
+def _options(command_seconds: float | None) -> dict[str, Any]:
     return {
         # RESP2: scripts answer in it anyway, and the handshake is one message shorter
         "protocol": 2,
@@ -76,9 +83,11 @@ def is_passing(error: RedisError) -> bool:
     """Tell whether an error is the server's state (away, full, read-only) and no bug of ours."""
     if isinstance(error, redis.ConnectionError | redis.TimeoutError):
         return True
-    # Inside a script some servers put their own words before the code
+    # redis-py cuts the code off where it has a class for it; Redis before 7 puts words of its
+    # own before the code of an error inside a script
+    code = getattr(error, "status_code", None)
     words = str(error).replace("-", " ").split()
-    return isinstance(error, ResponseError) and any(code in words for code in _PASSING)
+    return isinstance(error, ResponseError) and not _PASSING.isdisjoint((code, *words))
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from replicator.adapters.redis.connection import connect_async, is_passing
+from replicator.adapters.redis.connection import COMMAND_SECONDS, connect_async, is_passing
 from replicator.adapters.redis.keys import Keys
 from replicator.adapters.redis.requests import unpack
 from replicator.node.ports import Reply
@@ -51,14 +51,14 @@ class ReplyReader:
         Raises:
             ConfigurationError: the URL cannot be used.
         """
-        client = connect_async(self._url, block_seconds=BLOCK_SECONDS)
+        client = connect_async(self._url)
         failures = 0
         try:
             while True:
                 try:
                     packed = await self._read(client)
-                except RedisError as error:
-                    if not is_passing(error):
+                except (RedisError, TimeoutError) as error:
+                    if isinstance(error, RedisError) and not is_passing(error):
                         raise
                     failures += 1
                     await self._pause(failures, error)
@@ -73,7 +73,8 @@ class ReplyReader:
     async def _read(self, client: "redis.asyncio.Redis") -> list[bytes]:
         take = (BLOCK_SECONDS, 1, self._key, "LEFT", "COUNT", REPLIES_MAX)
         execute: Callable[..., Awaitable[Any]] = client.execute_command
-        answer = await execute("BLMPOP", *take)
+        async with asyncio.timeout(BLOCK_SECONDS + COMMAND_SECONDS):
+            answer = await execute("BLMPOP", *take)
         return [] if answer is None else list(answer[1])
 
     def _hand_over(self, packed: list[bytes], on_reply: Callable[[Reply], None]) -> None:
@@ -84,7 +85,7 @@ class ReplyReader:
             else:
                 on_reply(reply)
 
-    async def _pause(self, failures: int, error: RedisError) -> None:
+    async def _pause(self, failures: int, error: Exception) -> None:
         if failures == 1:
-            _log.warning("replies.lost_server", reason=str(error))
+            _log.warning("replies.lost_server", reason=str(error) or "no answer in time")
         await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
