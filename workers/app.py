@@ -25,9 +25,13 @@ class NodeCelery(Celery):
     settings: Settings
 
 
-def make_app(settings: Settings) -> NodeCelery:
-    """Make the application of one node; opens nothing."""
-    app = NodeCelery(str(settings.node_id), include=["workers.tasks"])
+def make_app(settings: Settings, *, bodies: bool = True) -> NodeCelery:
+    """Make the application of one node; opens nothing.
+
+    Args:
+        bodies: whether it can run tasks, or only names them.
+    """
+    app = NodeCelery(str(settings.node_id), include=["workers.tasks"] if bodies else [])
     app.settings = settings
     app.conf.update(configuration(settings))
     signals.after_setup_logger.connect(set_up)
@@ -36,12 +40,16 @@ def make_app(settings: Settings) -> NodeCelery:
 
 
 def __getattr__(name: str) -> Any:
-    """Make ``app`` of the node in ``REPLICATOR_HOME`` when it is first asked for."""
-    if name != "app":
+    """Make ``app`` of the node in ``REPLICATOR_HOME`` when it is first asked for.
+
+    ``names`` is the same without the bodies of tasks, for the beat and Flower: they start sooner
+    and are half as large, as they load neither database nor cryptography.
+    """
+    if name not in ("app", "names"):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     home = os.environ.get(HOME_VARIABLE)
     if not home:
         raise ConfigurationError(f"set {HOME_VARIABLE} to the node's home folder")
-    app = make_app(load_settings(Path(home), os.environ))
-    globals()["app"] = app
+    app = make_app(load_settings(Path(home), os.environ), bodies=name == "app")
+    globals()[name] = app
     return app

@@ -18,6 +18,8 @@ from replicator.adapters.queue_names import LANES, Lane, queue_name
 from replicator.protocol.ids import NodeId
 
 APP: Final = "workers.app"
+NAMES: Final = "workers.app:names"
+"""The application without the bodies of tasks, for processes that run none."""
 LANES_OF_PEERS: Final[tuple[Lane, ...]] = tuple(lane for lane in LANES if lane != "requests")
 
 
@@ -54,7 +56,7 @@ class CeleryCommands:
         """Return the command of the beat, which rings the reconciler."""
         run = self.home / "run"
         return [
-            *self._celery("beat"),
+            *self._celery("beat", NAMES),
             *("--schedule", str(run / "beat-schedule")),
             # No pid file: a killed beat would leave one behind and never start again.
             *("--pidfile", ""),
@@ -63,7 +65,7 @@ class CeleryCommands:
     def flower(self, host: str, port: int) -> list[str]:
         """Return the command of the dashboard; `flower_environment` holds its password."""
         return [
-            *(sys.executable, "-m", "celery", "--app", APP, "--quiet", "flower"),
+            *(sys.executable, "-m", "celery", "--app", NAMES, "--quiet", "flower"),
             *(f"--address={host}", f"--port={port}", f"--logging={self.log_level}"),
             # Nobody pickles or purges from here; people look. Tasks are kept in memory, bounded.
             *("--purge_offline_workers=300", "--max_tasks=10000", "--enable_events=true"),
@@ -88,8 +90,8 @@ class CeleryCommands:
             *(["--task-events"] if self.events else []),
         ]
 
-    def _celery(self, command: str) -> list[str]:
+    def _celery(self, command: str, app: str = APP) -> list[str]:
         return [
-            *(sys.executable, "-m", "celery", "--app", APP, "--quiet", command),
+            *(sys.executable, "-m", "celery", "--app", app, "--quiet", command),
             *("--loglevel", self.log_level),
         ]

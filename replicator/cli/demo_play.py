@@ -134,7 +134,7 @@ class Play:
         seconds_to_start = self.seconds
         first, later = _split(self._shares)
         self._publish("publishing at all three", first)
-        killed = victim.kill()
+        killed = victim.kill()  # at once: the last posts are acknowledged, and still on their way
         missing = len(self.published) - victim.count()
         before = len(self.published)
         self._publish(f"{victim.site.node_id} is dead: publishing on", later)
@@ -167,8 +167,8 @@ class Play:
     def _publish(self, phase: str, shares: Sequence[Sequence[Draft]]) -> None:
         self.phase = phase
         for index, chunk in _interleaved(shares):
-            self.nodes[index].publish(chunk)
             self._look(0.0)
+            self.nodes[index].publish(chunk)
 
     def _wait_equal(self) -> bool:
         """Wait until every database holds exactly what was published; False: it is too late."""
