@@ -53,7 +53,8 @@ class LocalApi:
 class _Loop:
     """Something that runs in a thread of its own until it is told to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, site: Site) -> None:
+        self._api = LocalApi(site)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.failure: BaseException | None = None
@@ -67,6 +68,7 @@ class _Loop:
         self._ended.set()
         self._thread.join(30)
         assert not self._thread.is_alive()
+        self._api.close()
         if self.failure is not None:
             raise self.failure
 
@@ -86,8 +88,7 @@ class Board(_Loop):
     """Publishes small batches one after the other; a batch is repeated until it is answered."""
 
     def __init__(self, site: Site, batch: int = 5, pause_seconds: float = 0.05) -> None:
-        super().__init__()
-        self._api = LocalApi(site)
+        super().__init__(site)
         self._batch = batch
         self._pause_seconds = pause_seconds
         self._next = 0
@@ -117,8 +118,7 @@ class Follower(_Loop):
     """Follows a node's change log by cursor, counting how often it is given each post."""
 
     def __init__(self, site: Site) -> None:
-        super().__init__()
-        self._api = LocalApi(site)
+        super().__init__(site)
         self._cursor: str | None = None
         self.seen: Counter[str] = Counter()
         self.repeats = 0
