@@ -14,6 +14,7 @@ writes ``sqlite:///path?synchronous=full`` and pays one disk flush per transacti
 
 import os
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,6 +108,7 @@ class Database:
             self._engine = _postgres_engine(parsed, read_only=read_only, binary=not migrates)
         self._url = parsed
         self._process = os.getpid()
+        self._turn = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Database({self._url.render_as_string(hide_password=True)})"
@@ -130,7 +132,7 @@ class Database:
         Raises:
             StoreUnavailable, ConfigurationError: see `translated`.
         """
-        with translated(), self._connect() as connection:
+        with self._take_turn(), translated(), self._connect() as connection:
             chosen = connection.execution_options(**{_WRITES: True})
             with chosen.begin():
                 yield chosen
@@ -143,11 +145,31 @@ class Database:
         """Leave the parent's connections to the parent."""
         self._engine.dispose(close=False)
         self._process = os.getpid()
+        self._turn = threading.Lock()
 
     def _connect(self) -> Connection:
+        self._notice_fork()
+        return self._engine.connect()
+
+    def _notice_fork(self) -> None:
         if self._process != os.getpid():
             self.after_fork()
-        return self._engine.connect()
+
+    @contextmanager
+    def _take_turn(self) -> Iterator[None]:
+        """Let the writers of this process take turns, before they ask the database for the lock.
+
+        SQLite has those who wait for its lock look again every few milliseconds, so that a thread
+        which writes batch after batch could keep others out for long.
+        """
+        self._notice_fork()
+        turn = self._turn
+        if not turn.acquire(timeout=BUSY_SECONDS):
+            raise StoreUnavailable(f"no turn to write within {BUSY_SECONDS} seconds")
+        try:
+            yield
+        finally:
+            turn.release()
 
 
 def _sqlite_engine(url: URL, *, read_only: bool, create: bool) -> Engine:

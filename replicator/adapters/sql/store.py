@@ -239,6 +239,8 @@ class SqlStore:
 
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
         """Pin keys for a node that has none; return False (and change nothing) where it has."""
+        if self.pins(node):
+            return False  # the usual case is not worth a turn to write
         with self._database.writing() as connection:
             return peers.put_first_pins(connection, node, keys, source, now)
 
