@@ -1,13 +1,22 @@
 """`HttpTransport` against a real server on loopback that does what no good server does."""
 
+import datetime
 import gzip
+import ipaddress
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from replicator.adapters.http import HttpTransport
 from replicator.errors import BadAnswer, PeerUnavailable
@@ -20,7 +29,8 @@ Script = Callable[[socket.socket], None]
 class ScriptedServer:
     """Runs one script per request it has read; a script that returns keeps the connection."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.script: Script = answering(b"{}")
         self.requests: list[bytes] = []
         self.connections = 0
@@ -67,11 +77,16 @@ class ScriptedServer:
             self._start(self._serve, connection)
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):
+        with suppress(OSError), self._secured(connection) as connection:
             while (request := _read_request(connection)) is not None:
                 self.requests.append(request)
                 self.script(connection)
         self.ended += 1
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        if self._tls is None:
+            return connection
+        return self._tls.wrap_socket(connection, server_side=True)
 
 
 def _read_request(connection: socket.socket) -> bytes | None:
@@ -360,6 +375,50 @@ def test_tls_is_not_spoken_to_a_plain_server(transport: Transport, server: Scrip
     with pytest.raises(PeerUnavailable):
         transport.get(f"https://127.0.0.1:{server.port}/", seconds=5, bytes_max=1000)
     assert time.monotonic() - started < 3, "the handshake is part of connecting"
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """Return a PEM of a key and a certificate for 127.0.0.1, signed by itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.datetime.now(datetime.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = tmp_path / "tls.pem"
+    path.write_bytes(secret + made.public_bytes(Encoding.PEM))
+    return path
+
+
+def test_tls_servers_are_authenticated_by_certificate_and_name(certificate: Path) -> None:
+    server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_side.load_cert_chain(certificate)
+    running = ScriptedServer(server_side)
+    trusting = HttpTransport(tls=ssl.create_default_context(cafile=str(certificate)))
+    try:
+        running.script = answering(b"private")
+        url = f"https://127.0.0.1:{running.port}/"
+        for _ in range(2):
+            assert trusting.get(url, seconds=5, bytes_max=1000).body == b"private"
+        assert running.connections == 1
+        with pytest.raises(PeerUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            HttpTransport().get(url, seconds=5, bytes_max=1000)
+        with pytest.raises(PeerUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
+            trusting.get(f"https://localhost:{running.port}/", seconds=5, bytes_max=1000)
+    finally:
+        trusting.close()
+        running.close()
 
 
 def test_no_proxy_of_the_environment_is_used(
