@@ -57,7 +57,8 @@ class LocalApp:
         self._executor = executor
         limits = node.limits
         self._in_flight = InFlight(limits.local_requests_max, limits.in_flight_bytes_max)
-        self._router = Router(routes=self._routes(), redirect_slashes=False)
+        self.routes = self._routes()
+        self._router = Router(routes=self.routes, redirect_slashes=False)
 
     def _routes(self) -> list[Route]:
         return [

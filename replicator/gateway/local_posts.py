@@ -3,8 +3,10 @@
 The functions block. `publish_body` returns only after the commit of what it reports as stored.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any, Final
+
+import msgspec
 
 from replicator.errors import Malformed, WorkUnavailable
 from replicator.gateway.local_errors import ApiError
@@ -26,15 +28,13 @@ def publish_body(node: Node, body: bytes) -> tuple[int, dict[str, Any]]:
         ApiError: the body holds no drafts, or too many.
         StoreUnavailable: nothing was stored.
     """
-    try:
-        tree = codec.decode(codec.JSON, body, node.limits)
-    except Malformed as error:
-        raise ApiError(400, "malformed", str(error)) from error
-    if "posts" not in tree:
+    items = _read_batch(body)
+    if items is None:
+        try:
+            tree = codec.decode(codec.JSON, body, node.limits)
+        except Malformed as error:
+            raise ApiError(400, "malformed", str(error)) from error
         return _single(_publish(node, [tree])[0])
-    items = tree["posts"]
-    if not isinstance(items, list) or len(tree) != 1:
-        raise ApiError(400, "malformed", "a batch is an object with nothing but a list", "posts")
     if len(items) > node.limits.items_max:
         message = f"{len(items)} posts in one batch, more than {node.limits.items_max}"
         raise ApiError(413, "too-large", message, "posts")
@@ -60,14 +60,30 @@ def status_of(node: Node) -> dict[str, Any]:
     }
 
 
-def _publish(node: Node, items: list[Any]) -> list[Published]:
+def _read_batch(body: bytes) -> list[bytes] | None:
+    """Return a batch's items unread, so that a bad one is one bad one; None: it is no batch."""
+    try:
+        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None  # the strict reader finds the place and says what is wrong there
+    if "posts" not in members:
+        return None
+    try:
+        items = msgspec.json.decode(members["posts"], type=list[msgspec.Raw])
+    except msgspec.ValidationError as error:
+        raise ApiError(400, "malformed", "posts: a list is needed", "posts") from error
+    if len(members) != 1:
+        raise ApiError(400, "malformed", "a batch has no member but posts", "posts")
+    return [bytes(item) for item in items]
+
+
+def _publish(node: Node, items: Sequence[bytes | codec.Tree]) -> list[Published]:
     results: list[Published | None] = [None] * len(items)
     drafts: dict[int, Draft] = {}
     for place, item in enumerate(items):
         try:
-            if not isinstance(item, Mapping):
-                raise Malformed("a post is an object")
-            drafts[place] = read_draft(node.identity.node_id, item)
+            tree = item if isinstance(item, dict) else codec.decode(codec.JSON, item, node.limits)
+            drafts[place] = read_draft(node.identity.node_id, tree)
         except Malformed as error:
             results[place] = Published("refused", reason=str(error))
     published = publish(node, list(drafts.values())) if drafts else []

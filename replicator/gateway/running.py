@@ -75,12 +75,12 @@ class Gateway:
         self._waiting = Waiting()
         self._watch = EndWatch(node.store, self._local_threads)
         self._sync = SyncApp(node, self._waiting, name, self._sync_threads)
-        local = LocalApp(node, guard, self._watch, self._local_threads)
+        self._local = LocalApp(node, guard, self._watch, self._local_threads)
         self._sync_listener = Listener(
             Config(self._sync, limits, body_bytes_max=limits.message_bytes_max)
         )
         self._local_listener = Listener(
-            Config(local, limits, body_bytes_max=limits.local_body_bytes_max)
+            Config(self._local, limits, body_bytes_max=limits.local_body_bytes_max)
         )
 
     async def run(

@@ -24,7 +24,8 @@ from replicator.adapters.memory.background import InlineBackground
 from replicator.adapters.memory.doorbell import MemoryDoorbell
 from replicator.adapters.memory.transport import LoopTransport
 from replicator.adapters.memory.work import MemoryWorkState
-from replicator.adapters.sql import SqlStore, migrate
+from replicator.adapters.sql.migrate import migrate
+from replicator.adapters.sql.store import SqlStore
 from replicator.gateway.local_guard import Guard
 from replicator.gateway.running import Gateway
 from replicator.limits import Limits
@@ -204,21 +205,24 @@ def call(
 @contextmanager
 def running(node: Node) -> Iterator[Running]:
     """Run a gateway for ``node`` in a thread until the context ends."""
-    with socket.create_server(("127.0.0.1", 0), backlog=1024) as sync_socket:
-        with socket.create_server(("127.0.0.1", 0), backlog=1024) as local_socket:
-            it = Running(node, sync_socket.getsockname()[1], local_socket.getsockname()[1])
-            thread = threading.Thread(target=_run, args=(it, sync_socket, local_socket))
-            thread.start()
-            eventually(lambda: it.gateway is not None or it.failure, "the gateway is made")
-            try:
-                yield it
-            finally:
-                if not it.ended.is_set():
-                    it.stop()
-                thread.join(20)
-                node.store.close()  # type: ignore[attr-defined]
-            assert not thread.is_alive()
-            assert it.failure == []
+    with _listening() as sync_socket, _listening() as local_socket:
+        it = Running(node, sync_socket.getsockname()[1], local_socket.getsockname()[1])
+        thread = threading.Thread(target=_run, args=(it, sync_socket, local_socket))
+        thread.start()
+        eventually(lambda: it.gateway is not None or it.failure, "the gateway is made")
+        try:
+            yield it
+        finally:
+            if not it.ended.is_set():
+                it.stop()
+            thread.join(20)
+            node.store.close()  # type: ignore[attr-defined]
+        assert not thread.is_alive()
+        assert it.failure == []
+
+
+def _listening() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=1024)
 
 
 def _run(it: Running, sync_socket: socket.socket, local_socket: socket.socket) -> None:

@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from replicator.node.identity import Identity
-from replicator.protocol import codec, envelope
+from replicator.protocol import codec, envelope, node_document
 from replicator.protocol.ids import NodeId
 from replicator.protocol.signing import PrivateKey
 from tests.support.gateway import (
@@ -221,6 +221,24 @@ def test_an_address_that_asks_too_often_is_busy(tmp_path):
         statuses = [it.post({"content-type": codec.XML}, b"").status for _ in range(3)]
         assert statuses[2] == 503
         assert 503 not in statuses[:2]
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type"),
+    [(None, codec.JSON), ("application/xml", codec.XML), ("text/html, */*;q=0.1", codec.JSON)],
+)
+def test_the_node_document_is_signed_in_the_type_that_is_preferred(gateway, accept, media_type):
+    headers = {} if accept is None else {"accept": accept}
+    got = call(gateway.sync_port, "GET", "/v1/node", headers)
+    assert (got.status, got.headers["content-type"]) == (200, media_type)
+    document = node_document.read(media_type, got.body, gateway.node.limits)
+    assert document.id == gateway.node.identity.node_id
+
+
+def test_the_node_document_is_made_once_a_second_for_all_readers(gateway):
+    first = call(gateway.sync_port, "GET", "/v1/node").body
+    assert call(gateway.sync_port, "GET", "/v1/node").body == first
+    eventually(lambda: call(gateway.sync_port, "GET", "/v1/node").body != first, "it is made again")
 
 
 @pytest.mark.parametrize(
