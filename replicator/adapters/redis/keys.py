@@ -25,6 +25,7 @@ share one server. Times are ms since the epoch as decimal text. "lives" is the e
     fetch:letters         hash   "digest holder" to                   as fetch:dead
                                  "attempts size published id reason"
 
+Digests stand in the fetch queue's keys and values as ``sha256:`` and 64 hexadecimal digits.
 Scripts of the fetch queue build the names of their keys from the root ``fetch:`` (their
 ``KEYS[1]``), because which holders and claims they touch is known only inside. One server or
 primary is assumed, not a Redis Cluster.
