@@ -110,7 +110,8 @@ def decide_against(
 
 def last_sequence(connection: Connection) -> int:
     """Return the sequence of the last entry, 0 where there is none."""
-    return connection.scalar(select(func.max(change.c.sequence))) or 0
+    found: int | None = connection.exec_driver_sql("SELECT max(sequence) FROM change").scalar()
+    return found or 0
 
 
 def _runs(items: Sequence[Incoming]) -> Iterator[list[Incoming]]:

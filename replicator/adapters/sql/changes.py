@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from sqlalchemy import ColumnElement, Connection, Select, exists, false, select, union
 
 from replicator.adapters.sql.adding import last_sequence
+from replicator.adapters.sql.bulk import rows_among
 from replicator.adapters.sql.lookups import pool_ids
 from replicator.adapters.sql.schema import KIND_ADD, change, post, post_pool, post_tag
 from replicator.limits import Limits
@@ -42,8 +43,9 @@ def start_of(connection: Connection, log_id: bytes, after: Position | None) -> i
 
 def digest_at(connection: Connection, sequence: int) -> Digest | None:
     """Return the digest of the entry at ``sequence``, or None."""
-    found = connection.scalar(select(change.c.digest).where(change.c.sequence == sequence))
-    return None if found is None else Digest(found.hex())
+    head = "SELECT digest FROM change"
+    found = rows_among(connection, head, "sequence", "bigint", [sequence])
+    return Digest(found[0][0].hex()) if found else None
 
 
 def cursor_at(connection: Connection, log_id: bytes, sequence: int) -> Cursor:

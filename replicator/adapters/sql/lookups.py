@@ -10,7 +10,7 @@ from sqlalchemy import Connection, func, select
 
 from replicator.adapters.sql.bulk import rows_among
 from replicator.adapters.sql.packing import unpack_signatures
-from replicator.adapters.sql.schema import change, gap, peer, pool, post
+from replicator.adapters.sql.schema import change, gap, peer, post
 from replicator.node.ports import Totals
 from replicator.protocol.ids import Digest, GlobalId, KeyText
 from replicator.protocol.post import Post
@@ -66,7 +66,7 @@ def pool_ids(connection: Connection, keys: Collection[KeyText]) -> dict[KeyText,
     """Return the ids of those pools that any post belongs to."""
     if not keys:
         return {}
-    rows = connection.execute(select(pool.c.key, pool.c.id).where(pool.c.key.in_(keys)))
+    rows = rows_among(connection, "SELECT key, id FROM pool", "key", "text", keys)
     return {KeyText(key): pool_id for key, pool_id in rows}
 
 

@@ -6,9 +6,9 @@ second changes nothing and is told so.
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from replicator.adapters.sql.bulk import delete_among, rows_among
 from replicator.adapters.sql.lookups import known_digests
@@ -18,30 +18,44 @@ from replicator.node.ports import Peer, Pin
 from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
 from replicator.protocol.post import Ref
 
+_PEER_SQL: Final = (
+    "SELECT node, address, pushed, pulled, clock_offset_ms, paused, added_at FROM peer"
+)
+_POOL_SQL: Final = "SELECT node, key FROM peer_pool"
 
-def read_peers(connection: Connection, node: NodeId | None = None) -> list[Peer]:
-    """Return all peers ordered by id, or the one asked for."""
-    wanted, memberships = select(peer).order_by(peer.c.node), select(peer_pool)
-    if node is not None:
-        wanted = wanted.where(peer.c.node == node)
-        memberships = memberships.where(peer_pool.c.node == node)
+
+def read_peers(connection: Connection) -> list[Peer]:
+    """Return all peers, ordered by id."""
+    rows = connection.exec_driver_sql(_PEER_SQL).fetchall()
+    return _with_pools(rows, connection.exec_driver_sql(_POOL_SQL).fetchall())
+
+
+def read_peer(connection: Connection, node: NodeId) -> Peer | None:
+    """Return one peer, or None; every request that a node answers comes by here."""
+    rows = rows_among(connection, _PEER_SQL, "node", "text", [node])
+    found = _with_pools(rows, rows_among(connection, _POOL_SQL, "node", "text", [node]))
+    return found[0] if found else None
+
+
+def _with_pools(rows: Sequence[Any], memberships: Sequence[Any]) -> list[Peer]:
     pools: dict[str, set[KeyText]] = defaultdict(set)
-    for row in connection.execute(memberships):
-        pools[row.node].add(KeyText(row.key))
-    return [_peer(row, frozenset(pools[row.node])) for row in connection.execute(wanted)]
-
-
-def _peer(row: Row[Any], pools: frozenset[KeyText]) -> Peer:
-    return Peer(
-        id=NodeId(row.node),
-        address=row.address,
-        pools=pools,
-        pushed=row.pushed,
-        pulled=None if row.pulled is None else Cursor(row.pulled),
-        clock_offset_ms=row.clock_offset_ms,
-        paused=row.paused,
-        added_at=row.added_at,
-    )
+    for node, key in memberships:
+        pools[node].add(KeyText(key))
+    return [
+        Peer(
+            id=NodeId(node),
+            address=address,
+            pools=frozenset(pools[node]),
+            pushed=pushed,
+            pulled=None if pulled is None else Cursor(pulled),
+            clock_offset_ms=clock_offset_ms,
+            paused=bool(paused),
+            added_at=added_at,
+        )
+        for node, address, pushed, pulled, clock_offset_ms, paused, added_at in sorted(
+            map(tuple, rows), key=lambda row: row[0]
+        )
+    ]
 
 
 def put_peer(connection: Connection, node: NodeId, address: str | None, now: int) -> None:

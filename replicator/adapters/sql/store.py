@@ -158,7 +158,7 @@ class SqlStore:
     def peer(self, node: NodeId) -> Peer | None:
         """Return one peer, or None."""
         with self._database.reading() as connection:
-            return next(iter(peers.read_peers(connection, node)), None)
+            return peers.read_peer(connection, node)
 
     def add_peer(self, node: NodeId, address: str | None, now: int) -> None:
         """Add a peer, or give a known one another address (None keeps the present one)."""
@@ -168,8 +168,8 @@ class SqlStore:
     def join_pools(self, node: NodeId, pools: Collection[KeyText]) -> bool:
         """Note memberships of a peer (added where it is none yet); True where one was new."""
         with self._database.reading() as connection:
-            held = peers.read_peers(connection, node)
-        if held and held[0].pools.issuperset(pools):
+            peer = peers.read_peer(connection, node)
+        if peer is not None and peer.pools.issuperset(pools):
             return False  # the usual case: every request of a pool-mate comes by here
         with self._database.writing() as connection:
             return peers.put_memberships(connection, node, pools)
