@@ -10,10 +10,10 @@ from collections.abc import Mapping
 
 from replicator.adapters.memory.work import MemoryWorkState
 from replicator.errors import BadAnswer, ErrorCode, PeerUnavailable, Refusal
-from replicator.node import admission
+from replicator.node import admission, node_page
 from replicator.node.admission import Refused
 from replicator.node.answer import answer
-
+from replicator.node.contact import NODE_PATH
 from replicator.node.context import Node
 from replicator.node.conversation import SYNC_PATH
 from replicator.node.ports import Reply, WireAnswer
@@ -21,7 +21,6 @@ from replicator.node.replies import Asker
 from replicator.protocol import codec, compression
 
 _GATEWAY = "loop"
-_NODE_PATH = "/v1/node"
 
 
 class LoopTransport:
@@ -53,8 +52,9 @@ class LoopTransport:
 
     def get(self, url: str, *, seconds: float, bytes_max: int) -> WireAnswer:
         """Read the node document at ``url``; as `Transport.get`."""
-        self._reach(url, _NODE_PATH)
-        raise PeerUnavailable(f"no node document is served at {url}")
+        node = self._reach(url, NODE_PATH)
+        document = codec.encode(codec.JSON, node_page.current(node))
+        return _wire_answer(Reply("", 200, (("content-type", codec.JSON),), document), bytes_max)
 
     def _reach(self, url: str, path: str) -> Node:
         address = url.removesuffix(path)

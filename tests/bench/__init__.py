@@ -1,0 +1,1 @@
+"""Measurements against the targets of the project: `python -m tests.bench` (or `make bench`)."""
