@@ -29,7 +29,7 @@ FIRST: Final = 1_000
 """Posts that every node publishes at least before one of them is killed."""
 WHILE_DOWN: Final = 300
 """Posts that each of the others publishes at least while it is down."""
-CHUNK: Final = 100
+CHUNK: Final = 200
 CHUNK_CHARS_MAX: Final = 300_000
 _LOOK_SECONDS: Final = 0.1
 _MEMORY_SECONDS: Final = 1.0

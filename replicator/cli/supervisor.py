@@ -44,9 +44,11 @@ class Supervisor:
         self._report = report
         self._restarts = restarts or Restarts()
         self._children: list[Child] = []
+        self._stopped = False
         (home / "log").mkdir(parents=True, exist_ok=True, mode=0o700)
         # Blocked for good: `run` waits for them, children get an empty mask.
         signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED)
+        self._write_state()  # in place of what one that was killed left behind
 
     def start(self, program: Program) -> Child:
         """Start a child and keep it running from now on."""
@@ -86,11 +88,11 @@ class Supervisor:
 
         The first started is what the others work with (Valkey): it goes when they are gone.
         """
-        if not self._children:
+        if self._stopped:
             return
+        self._stopped = True
         self._stop_all(self._children[1:])
         self._stop_all(self._children[:1])
-        self._children.clear()
         self._report("stopped")
         (self._home / "run" / STATE_FILE).unlink(missing_ok=True)
 

@@ -50,11 +50,11 @@ class Node:
         eventually(self.is_complete, "all children run", seconds=30)
         eventually(self.works, "workers have taken their queues", seconds=40)
 
-    def state(self):
-        return json.loads((self.home / "run" / "up.json").read_text())["children"]
-
     def pids(self):
-        return {name: child["pid"] for name, child in self.state().items()}
+        state = json.loads((self.home / "run" / "up.json").read_text())
+        if state["pid"] != self.up.pid:
+            return {}
+        return {name: child["pid"] for name, child in state["children"].items()}
 
     def is_complete(self):
         assert self.up.poll() is None, (self.home / "up.log").read_text()
