@@ -20,16 +20,20 @@ from replicator.node.conversation import SYNC_PATH
 from replicator.node.identity import Identity
 from replicator.protocol import codec, envelope
 from replicator.protocol.ids import NodeId
-from replicator.settings import load_settings
+from replicator.settings import CONFIG_NAME, load_settings
 from tests.support.waiting import eventually
 
 START_SECONDS = 60.0
 
 
 @contextmanager
-def live_pool(folder: Path) -> Iterator[list[DemoNode]]:
-    """Run the demo's three nodes for as long as the context lasts."""
+def live_pool(folder: Path, **limits: float) -> Iterator[list[DemoNode]]:
+    """Run the demo's three nodes, with other limits, for as long as the context lasts."""
     nodes = found_pool(folder)
+    for node in nodes:
+        with (node.site.home / CONFIG_NAME).open("a", encoding="utf-8") as settings:
+            settings.write("\n[limits]\n")
+            settings.writelines(f"{name} = {value}\n" for name, value in limits.items())
     try:
         for node in nodes:
             node.start()

@@ -26,7 +26,7 @@ POSTS = 20
 
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory):
-    with live_pool(tmp_path_factory.mktemp("pool")) as nodes:
+    with live_pool(tmp_path_factory.mktemp("pool"), pull_seconds=1) as nodes:
         nodes[0].publish(
             [{"id": f"p{n}", "text": f"post {n}", "published": 1000 + n} for n in range(POSTS)]
         )
@@ -37,13 +37,16 @@ def nodes(tmp_path_factory):
 
 def is_quiet(nodes) -> bool:
     """Tell whether every node has pulled every other one's log to its end."""
-    for node in nodes:
-        store = SqlStore(node.site.database_url, read_only=True)
-        pulled = [peer.pulled for peer in store.peers()]
-        store.close()
-        if None in pulled or len(pulled) != len(nodes) - 1:
-            return False
-    return True
+    stores = {node.site.node_id: SqlStore(node.site.database_url, read_only=True) for node in nodes}
+    try:
+        ends = {node_id: store.end_cursor() for node_id, store in stores.items()}
+        pulled = [
+            (peer.pulled, ends[peer.id]) for store in stores.values() for peer in store.peers()
+        ]
+        return len(pulled) == len(nodes) * (len(nodes) - 1) and all(a == b for a, b in pulled)
+    finally:
+        for store in stores.values():
+            store.close()
 
 
 def request(arguments=None, **members):
