@@ -13,7 +13,6 @@ from celery import Celery, signals
 from replicator.errors import ConfigurationError
 from replicator.settings import Settings, load_settings
 from workers.config import configuration
-from workers.heartbeat import DeadLetters, VisibilityHeartbeat
 from workers.logs import set_up
 
 HOME_VARIABLE = "REPLICATOR_HOME"
@@ -35,7 +34,6 @@ def make_app(settings: Settings, *, bodies: bool = True) -> NodeCelery:
     app.settings = settings
     app.conf.update(configuration(settings))
     signals.after_setup_logger.connect(set_up)
-    app.steps["consumer"].update((VisibilityHeartbeat, DeadLetters))
     return app
 
 

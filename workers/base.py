@@ -60,9 +60,10 @@ class NodeTask(Task[Any, Any]):
     abstract = True
     acks_late = True
     ignore_result = True
-    # A pool child that dies: twice more, a second apart; the default would be three minutes.
+    # A pool child that dies: twice more, at once. A delay would be a countdown, which Redis keeps
+    # in worker memory.
     max_retries = 2
-    default_retry_delay = 1
+    default_retry_delay = 0
 
     @property
     def node(self) -> Node:

@@ -63,7 +63,7 @@ def _tasks(settings: Settings) -> dict[str, Any]:
         "accept_content": ["json"],
         # The message lives until its work is done; a killed worker's is given to another.
         "task_acks_late": True,
-        # A lost pool child: run again a second later, three times in all, then FAILURE.
+        # A lost pool child: run again at once, three times in all, then FAILURE.
         "task_retry_on_worker_lost": True,
         # The ledger is the database; results would cost a quarter of the rate and a key each.
         "task_ignore_result": True,
@@ -81,6 +81,8 @@ def _tasks(settings: Settings) -> dict[str, Any]:
 
 def _worker(settings: Settings) -> dict[str, Any]:
     return {
+        # By name, as Celery wants it: the visibility heartbeat, the dead letters, no delays.
+        "worker_consumer": "workers.consumer:NodeConsumer",
         # One message per process or thread, so that a slow one holds nothing back.
         "worker_prefetch_multiplier": 1,
         # SIGTERM finishes what runs, which every task bounds, and gives back the rest. A soft

@@ -105,7 +105,9 @@ class KombuDoorbell:
             options = transport_options(self._url, self._node_id, self._limits)
             # A publisher waits for its own time, not for a worker's; it tries again by itself.
             options |= {"max_retries": 1, "interval_start": 0, "interval_max": 0}
-            if not is_amqp(self._url):
+            if is_amqp(self._url):
+                options |= {"read_timeout": SEND_SECONDS, "write_timeout": SEND_SECONDS}
+            else:
                 options |= {"socket_timeout": SEND_SECONDS, "socket_connect_timeout": SEND_SECONDS}
             self._connection = Connection(
                 self._url, transport_options=options, connect_timeout=SEND_SECONDS

@@ -105,10 +105,16 @@ def dead_letter_queue(node_id: NodeId) -> Queue:
 def transport_options(url: str, node_id: NodeId, limits: Limits) -> dict[str, Any]:
     """Return kombu's transport options for one node; the reason stands beside each."""
     if is_amqp(url):
-        # Without confirms a broker that dies can lose what it accepted.
-        return {"confirm_publish": True}
+        return {
+            # Without confirms a broker that dies can lose what it accepted.
+            "confirm_publish": True,
+            # A server that takes connections while it still starts may never answer the first
+            # question; without these a worker would wait for it for ever.
+            "read_timeout": SOCKET_SECONDS,
+            "write_timeout": SOCKET_SECONDS,
+        }
     return {
-        # Kept short; `workers.heartbeat` renews the messages of living workers.
+        # Kept short; `workers.consumer` renews the messages of living workers.
         "visibility_timeout": limits.visibility_seconds,
         "unacked_restore_interval": min(RESTORE_SECONDS, limits.visibility_seconds),
         # 10 by default: ten times the interval until a dead worker's messages are found.

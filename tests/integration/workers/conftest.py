@@ -73,18 +73,18 @@ def start_worker(
     """Start workers by kind and name; all are ended with the test."""
     started: list[NamedWorker] = []
 
-    def start(kind: str, name: str = "", size: int = 2, *, app: str | None = None) -> NamedWorker:
+    def start(kind: str, name: str = "", size: int = 2, *, wait: bool = True) -> NamedWorker:
         commands = CeleryCommands(settings.home, settings.node_id)
         command = getattr(commands, kind)(size)
         if name:
             place = command.index("--hostname") + 1
             command[place] = f"{name}@{settings.node_id}"
         env = worker_environment(commands.environment())
-        options = {} if app is None else {"app": app}
-        container = LocalWorker(command, tmp_path / "logs", env, **options)
+        container = LocalWorker(command, tmp_path / "logs", env)
         node = NamedWorker(container, celery_setup_app)
         started.append(node)
-        assert node.ready()
+        if wait:
+            assert node.ready()
         return node
 
     yield start

@@ -1,15 +1,17 @@
-"""Consumer bootsteps: keep the messages of living workers hidden, and declare the dead letters.
+"""How a worker of this project consumes: with a visibility heartbeat, and nothing delayed.
 
 On Redis and Valkey a message that is not acknowledged within the visibility time-out is given to
 another worker, even while its task still runs. The heartbeat renews that time for every message
 this worker holds, so the time-out can be short (a killed worker's messages are taken over soon)
 and a task may be long. It runs on the consumer's own timer, in the main process, for every kind of
 pool: a worker whose event loop hangs loses its messages, as it should.
+
+`NodeConsumer` is also the place for what must become of messages that Celery would drop.
 """
 
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 from celery import bootsteps
 from celery.worker.consumer import Consumer
@@ -67,7 +69,7 @@ def renew(channels: Iterable[Any], now: float) -> None:
                 client.zadd(channel.unacked_index_key, dict.fromkeys(tags, now), xx=True)
 
 
-class DeadLetters(bootsteps.StartStopStep):
+class DeadLetterQueue(bootsteps.StartStopStep):
     """Declare the queue that RabbitMQ moves poison to; without it, poison would be dropped."""
 
     requires = ("celery.worker.consumer.connection:Connection",)
@@ -81,3 +83,21 @@ class DeadLetters(bootsteps.StartStopStep):
         if parent.connection is not None:
             queue = dead_letter_queue(parse_node_id(parent.app.main))
             queue(parent.connection.default_channel).declare()
+
+
+class NodeConsumer(Consumer):
+    """Celery's consumer with the steps above, and without the one for delayed messages.
+
+    Nothing here has a countdown: back-off is stored state. That step would bind every queue of
+    the node to the server's delay exchanges, including those that only another worker declares.
+    """
+
+    # The stubs take the nested class for a variable.
+    class Blueprint(Consumer.Blueprint):  # type: ignore[valid-type,misc]
+        """The order in which a consumer starts its parts."""
+
+        default_steps: ClassVar[list[Any]] = [
+            *(s for s in Consumer.Blueprint.default_steps if not s.endswith(":DelayedDelivery")),
+            VisibilityHeartbeat,
+            DeadLetterQueue,
+        ]

@@ -1,0 +1,139 @@
+"""The same workers with RabbitMQ as the broker: quorum queues on a private server.
+
+Selected by ``-m rabbitmq``; where it is selected and no server is installed, it fails.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import amqp
+import pytest
+from celery import Celery
+from pytest_celery import RedisTestBroker
+
+from replicator.adapters.broker import KombuDoorbell
+from replicator.adapters.queue_names import LANES, queue_name
+from replicator.node.ports import Ring
+from replicator.protocol.ids import NodeId
+from replicator.settings import Settings
+from tests.integration.workers.conftest import LIMITS, NODE, StartWorker
+from tests.support.celery_nodes import RABBITMQ, LocalRabbit
+from tests.support.home import make_home
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(180)]
+
+REQUESTS = queue_name(NODE, "requests")
+LANE_OF = {"answers": REQUESTS, "lanes": queue_name(NODE, "fanout")}
+
+
+@pytest.fixture(scope="module")
+def rabbit(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRabbit]:
+    """One server for the module: it takes ten seconds to start."""
+    if not RABBITMQ.exists():
+        pytest.fail("the rabbitmq tests were selected, but rabbitmq-server is not installed")
+    server = LocalRabbit(tmp_path_factory.mktemp("rabbit"))
+    assert server.ready()
+    yield server
+    server.teardown()
+
+
+@pytest.fixture
+def settings(rabbit: LocalRabbit, celery_broker: RedisTestBroker, tmp_path: Path) -> Settings:
+    """The node under test: messages on RabbitMQ, work state on Valkey; all queues empty."""
+    work_url = celery_broker.container.host_url
+    made = make_home(tmp_path / "home", NODE, work_url, broker_url=rabbit.url, limits=LIMITS)
+    with connection(rabbit) as link:
+        channel = link.channel()
+        for lane in (*LANES, "dead"):
+            channel.queue_delete(f"{NODE}.{lane}")
+    return made
+
+
+def connection(rabbit: LocalRabbit) -> amqp.Connection:
+    return amqp.Connection(f"127.0.0.1:{rabbit.port}", userid="guest", password="guest")
+
+
+def waiting(rabbit: LocalRabbit, queue: str) -> int:
+    """Return how many messages of a queue are ready."""
+    with connection(rabbit) as link:
+        try:
+            return int(link.channel().queue_declare(queue, passive=True).message_count)
+        except amqp.NotFound:
+            return 0
+
+
+def lines(notes: Path, word: str) -> list[str]:
+    return [line for line in notes.read_text().splitlines() if line.startswith(word)]
+
+
+def test_a_doorbell_reaches_its_task(
+    rabbit: LocalRabbit, settings: Settings, start_worker: StartWorker
+) -> None:
+    doorbell = KombuDoorbell(settings.broker, settings.node_id)
+    # Before any worker: the doorbell declares what it writes to.
+    doorbell.ring([Ring("announce", NodeId("beta.example"), note="3 posts")] * 200)
+    doorbell.close()
+    worker = start_worker("lanes")
+    eventually(lambda: worker.logs().count("Task replicator.announce") == 200, "the tasks")
+    eventually(lambda: waiting(rabbit, LANE_OF["lanes"]) == 0, "an empty queue")
+
+
+@pytest.mark.parametrize("kind", ["answers", "lanes"])
+def test_a_killed_workers_task_is_delivered_again(
+    kind: str, start_worker: StartWorker, celery_setup_app: Celery, notes: Path
+) -> None:
+    first = start_worker(kind, "first", 1)
+    celery_setup_app.send_task("test.note", (str(notes), 1.0), queue=LANE_OF[kind])
+    eventually(lambda: lines(notes, "start"), "the start of the task")
+    first.kill()
+    start_worker(kind, "second", 1)
+    eventually(lambda: lines(notes, "end"), "the take-over")
+    assert len(lines(notes, "start")) == 2
+
+
+def test_a_pool_child_that_dies_is_replaced_and_its_task_runs_again(
+    start_worker: StartWorker, celery_setup_app: Celery, notes: Path
+) -> None:
+    start_worker("answers")
+    celery_setup_app.send_task("test.die", (str(notes), 2), queue=REQUESTS)
+    eventually(lambda: lines(notes, "end"), "the second run")
+    assert len(lines(notes, "start")) == 2
+
+
+def test_what_kills_every_worker_ends_among_the_dead_letters(
+    rabbit: LocalRabbit, start_worker: StartWorker, celery_setup_app: Celery, notes: Path
+) -> None:
+    start_worker("lanes", "declares", 1).teardown()
+    celery_setup_app.send_task("test.die", (str(notes), 1000), queue=LANE_OF["lanes"])
+    for run in range(1, 8):
+        if waiting(rabbit, f"{NODE}.dead"):
+            break
+        worker = start_worker("lanes", f"worker-{run}", 1, wait=False)
+        eventually(
+            lambda worker=worker: (
+                worker.container.status == "exited" or waiting(rabbit, f"{NODE}.dead")
+            ),
+            "its death or the dead letter",
+        )
+    eventually(lambda: waiting(rabbit, f"{NODE}.dead") == 1, "the dead letter")
+
+
+def test_workers_and_doorbells_go_on_after_the_broker_was_killed(
+    rabbit: LocalRabbit,
+    settings: Settings,
+    start_worker: StartWorker,
+    celery_setup_app: Celery,
+    notes: Path,
+) -> None:
+    start_worker("lanes")
+    doorbell = KombuDoorbell(settings.broker, settings.node_id)
+    doorbell.ring([Ring("announce", NodeId("beta.example"))])
+    celery_setup_app.send_task("test.note", (str(notes),), queue=LANE_OF["lanes"])
+    eventually(lambda: len(lines(notes, "end")) == 1, "a task before")
+    rabbit.process.kill()
+    rabbit.restart()
+    doorbell.ring([Ring("announce", NodeId("beta.example"))])
+    doorbell.close()
+    celery_setup_app.send_task("test.note", (str(notes),), queue=LANE_OF["lanes"])
+    eventually(lambda: len(lines(notes, "end")) == 2, "a task after", seconds=60)
