@@ -23,6 +23,7 @@ from replicator.adapters.sql.packing import pack_signatures, unpack_signatures
 from replicator.adapters.sql.schema import (
     KIND_ADD,
     KIND_SCOPE,
+    announcement,
     change,
     decision,
     equivocation,
@@ -73,6 +74,7 @@ class _Plan:
     posts: list[tuple[Any, ...]] = field(default_factory=list)
     tags: list[tuple[Any, ...]] = field(default_factory=list)
     pools: list[tuple[Any, ...]] = field(default_factory=list)
+    announcements: list[tuple[Any, ...]] = field(default_factory=list)
     changes: list[tuple[Any, ...]] = field(default_factory=list)
     decisions: list[tuple[Any, ...]] = field(default_factory=list)
     signatures: list[dict[str, Any]] = field(default_factory=list)
@@ -205,8 +207,9 @@ def _store(item: Incoming, digest: bytes, before: _Before, plan: _Plan, now: int
     )
     plan.changes.append((sequence, MODEL_NAME, KIND_ADD, digest, sequence))
     plan.tags += [(sequence, tag) for tag in content.tags]
-    plan.pools += [
-        (before.pools[key], sequence, sequence, key in item.entry_pools) for key in item.pools
+    plan.pools += [(before.pools[key], sequence, sequence) for key in item.pools]
+    plan.announcements += [
+        (before.pools[key], sequence, sequence) for key in item.pools & item.entry_pools
     ]
 
 
@@ -231,10 +234,11 @@ def _merge(item: Incoming, held: _Held, before: _Before, plan: _Plan, limits: Li
     # Only a post that was published here, and is now again, gets announced in a further pool
     local = held.received_from is None and item.received_from is None
     plan.changes.append((plan.sequence, MODEL_NAME, KIND_SCOPE, held.digest, held.id))
-    plan.pools += [
-        (before.pools[key], plan.sequence, held.id, local and key in item.entry_pools)
-        for key in further
-    ]
+    visible = [(before.pools[key], plan.sequence, held.id) for key in further]
+    plan.pools += visible
+    if local:
+        announced = {before.pools[key] for key in item.pools & item.entry_pools}
+        plan.announcements += [row for row in visible if row[0] in announced]
 
 
 def _write(connection: Connection, plan: _Plan, now: int, limits: Limits) -> None:
@@ -247,6 +251,7 @@ def _write(connection: Connection, plan: _Plan, now: int, limits: Limits) -> Non
     insert_rows(connection, post, plan.posts)
     insert_rows(connection, change, plan.changes)
     insert_rows(connection, post_pool, plan.pools)
+    insert_rows(connection, announcement, plan.announcements)
     insert_rows(connection, post_tag, plan.tags)
     insert_rows(connection, decision, plan.decisions)
     if plan.signatures:

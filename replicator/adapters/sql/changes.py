@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Select, exists, false, select,
 from replicator.adapters.sql.adding import last_sequence
 from replicator.adapters.sql.bulk import rows_among
 from replicator.adapters.sql.lookups import pool_ids
-from replicator.adapters.sql.schema import KIND_ADD, change, post, post_pool, post_tag
+from replicator.adapters.sql.schema import KIND_ADD, announcement, change, post, post_pool, post_tag
 from replicator.limits import Limits
 from replicator.node.ports import LanePage, Peer, Query
 from replicator.protocol.cursor import Position, check_position, encode_cursor
@@ -128,12 +128,13 @@ def read_lane(
 ) -> LanePage:
     """Return what the lane to ``peer`` has to announce (see `Store.lane`).
 
-    Reads ``limit`` entries of an index that has entry posts only: received posts cost nothing.
+    Reads ``limit`` rows of a table that has announced posts only: received posts cost nothing.
     """
     last = last_sequence(connection)
     ids = sorted(pool_ids(connection, pools).values())
     rows = _lane_rows(connection, ids, (peer.pushed, last), limit) if ids else []
-    due = [row for row in rows if row.received_from != peer.id]
+    # a row without its post is one that lost an equivocation
+    due = [row for row in rows if row.digest is not None and row.received_from != peer.id]
     kept = _cut(due, [row.size for row in due], bytes_max)
     if len(kept) < len(due):
         upto = kept[-1].sequence
@@ -154,10 +155,10 @@ def _lane_rows(
     after, upto = span
     branches = [
         select(
-            select(post_pool.c.sequence, post_pool.c.post)
-            .where(post_pool.c.pool == pool_id, post_pool.c.entry)
-            .where(post_pool.c.sequence > after, post_pool.c.sequence <= upto)
-            .order_by(post_pool.c.sequence)
+            select(announcement.c.sequence, announcement.c.post)
+            .where(announcement.c.pool == pool_id)
+            .where(announcement.c.sequence > after, announcement.c.sequence <= upto)
+            .order_by(announcement.c.sequence)
             .limit(limit)
             .subquery()
         )
@@ -167,7 +168,7 @@ def _lane_rows(
     columns = (post.c.global_id, post.c.digest, post.c.published, post.c.size)
     statement = (
         select(entries.c.sequence, *columns, post.c.received_from)
-        .join_from(entries, post, post.c.id == entries.c.post)
+        .join_from(entries, post, post.c.id == entries.c.post, isouter=True)
         .order_by(entries.c.sequence)
         .limit(limit)
     )

@@ -82,19 +82,23 @@ post_pool = Table(
     Column("pool", Integer, primary_key=True, autoincrement=False),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("post", BigInteger, nullable=False),
-    Column("entry", Boolean, nullable=False),
     Index("post_pool_post", "post"),
     sqlite_with_rowid=False,
 )
-"""A post became visible in a pool at a sequence; ``entry``: this node announces it there."""
+"""A post became visible in a pool at a sequence."""
 
-Index(
-    "post_pool_entry",
-    post_pool.c.pool,
-    post_pool.c.sequence,
-    sqlite_where=post_pool.c.entry,
-    postgresql_where=post_pool.c.entry,
+announcement = Table(
+    "announcement",
+    metadata,
+    Column("pool", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("post", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
+"""This node announces a post in a pool: what lanes read, so that received posts cost them nothing.
+
+Rows stay, as those of the log do, when their post lost an equivocation.
+"""
 
 change = Table(
     "change",

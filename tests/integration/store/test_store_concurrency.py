@@ -11,9 +11,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from replicator.adapters.sql.store import SqlStore
 from replicator.adapters.sql.adding import add_posts
 from replicator.adapters.sql.engine import Database
+from replicator.adapters.sql.store import SqlStore
 from replicator.limits import Limits
 from replicator.node.ports import Added, Query
 from replicator.protocol.ids import Cursor, Digest

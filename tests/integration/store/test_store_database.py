@@ -2,20 +2,24 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import inspect, text
+from sqlalchemy import event, inspect, text
 
-from replicator.adapters.sql.migrate import check_schema, migrate
-from replicator.adapters.sql.store import SqlStore
+from replicator.adapters.sql.adding import add_posts
+from replicator.adapters.sql.changes import read_lane
 from replicator.adapters.sql.engine import Database
+from replicator.adapters.sql.migrate import check_schema, migrate
 from replicator.adapters.sql.schema import metadata
+from replicator.adapters.sql.store import SqlStore
 from replicator.errors import ConfigurationError, StoreUnavailable, Unavailable
-from replicator.node.ports import Query
-from tests.support.posts import POOL, post, published
+from replicator.limits import Limits
+from replicator.node.ports import Peer, Query
+from tests.support.posts import POOL, THERE, post, published, received
 
 pytest_plugins = ["tests.support.store_fixtures"]
 
@@ -166,3 +170,28 @@ def test_a_connection_that_the_server_ended_is_replaced(postgres_url: str) -> No
     database.close()
     assert store.get(digests=[post(1).digest], scopes=frozenset({POOL})) == [post(1)]
     store.close()
+
+
+def test_a_lane_looks_at_announced_posts_alone(database_url: str) -> None:
+    """With any number of received posts, a lane with nothing to announce costs nothing."""
+    database = Database(database_url)
+    plans: list[str] = []
+
+    def explain(connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if "JOIN post" in statement and not statement.startswith("EXPLAIN"):
+            how = "EXPLAIN QUERY PLAN " if database_url.startswith("sqlite") else "EXPLAIN "
+            rows = connection.exec_driver_sql(how + statement, parameters)
+            plans.append("\n".join(str(tuple(row)) for row in rows))
+
+    with database.writing() as connection:
+        items = [received(post(number)) for number in range(50)]
+        add_posts(connection, [*items, published(post(50))], 1, Limits())
+    with database.reading() as connection:
+        event.listen(connection, "before_cursor_execute", explain)
+        page = read_lane(connection, Peer(THERE), frozenset({POOL}), 500, 1 << 40)
+    database.close()
+    assert page.positions == (51,)
+    (plan,) = plans
+    assert "announcement" in plan
+    assert "change" not in plan
+    assert "post_pool" not in plan

@@ -63,17 +63,15 @@ def _make_pools() -> None:
         sa.Column("pool", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("post", sa.BigInteger, nullable=False),
-        sa.Column("entry", sa.Boolean, nullable=False),
         sqlite_with_rowid=False,
     )
     op.create_index("post_pool_post", "post_pool", ["post"])
-    entry = sa.column("entry", sa.Boolean)
-    op.create_index(
-        "post_pool_entry",
-        "post_pool",
-        ["pool", "sequence"],
-        sqlite_where=entry,
-        postgresql_where=entry,
+    op.create_table(
+        "announcement",
+        sa.Column("pool", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("sequence", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("post", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
     )
 
 
