@@ -18,6 +18,7 @@ import uvloop
 from replicator.adapters.redis.replies import ReplyReader
 from replicator.bootstrap import close_node, open_node
 from replicator.errors import ConfigurationError
+from replicator.gateway import logs
 from replicator.gateway.local_guard import TOKEN_FILE, Guard, load_token
 from replicator.gateway.running import Gateway
 from replicator.limits import Limits
@@ -35,10 +36,10 @@ def serve(settings: Settings) -> None:
     Raises:
         ConfigurationError: a setting, key file or token does not fit, or an address is taken.
     """
-    limits = settings.limits
+    logs.configure(settings.log_level)
     guard = Guard(load_token(settings.home / TOKEN_FILE), _host_of(settings.local_listen))
     with _bind(settings.gateway_listen) as sync_socket, _bind(settings.local_listen) as local:
-        _raise_file_limit(limits)
+        _raise_file_limit(settings.limits)
         node = open_node(settings)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
