@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from replicator.adapters.memory.store import MemoryStore
-from replicator.adapters.sql.store import SqlStore
 from replicator.adapters.sql.engine import Database
 from replicator.adapters.sql.schema import metadata
+from replicator.adapters.sql.store import SqlStore
 from replicator.limits import Limits
 from replicator.node.ports import Incoming, Query, Store
 from replicator.protocol.ids import Cursor, GlobalId, KeyText, NodeId

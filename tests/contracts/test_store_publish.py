@@ -1,4 +1,4 @@
-"""What every store does with posts made here: the first content of an id stays, a second is told."""
+"""What every store does with posts made here: the first content of an id stays."""
 
 import pytest
 
