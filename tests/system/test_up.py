@@ -3,82 +3,23 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from replicator.adapters.loopback import free_ports
 from replicator.adapters.sql.store import SqlStore
 from replicator.cli import process_tree
+from tests.support.live_node import CHILDREN, LiveNode
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(180)
-CHILDREN = {"valkey", "gateway", "answers", "lanes", "beat"}
-
-
-class Node:
-    """A home and the commands that are run in it."""
-
-    def __init__(self, home, ports):
-        self.home = home
-        self.gateway = f"127.0.0.1:{ports[0]}"
-        listen = ["--gateway-listen", self.gateway, "--local-listen", f"127.0.0.1:{ports[1]}"]
-        self.run("init", "node.example", *listen, "--address", f"http://{self.gateway}")
-        self.run("keys", "pool", "new")
-        self.up = None
-
-    def command(self, *arguments):
-        return [sys.executable, "-m", "replicator.cli", "--home", self.home, *arguments]
-
-    def run(self, *arguments, code=0):
-        done = subprocess.run(
-            self.command(*arguments), capture_output=True, text=True, check=False, timeout=60
-        )
-        assert done.returncode == code, done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout
-
-    def start(self):
-        with (self.home / "up.log").open("ab") as log:
-            self.up = subprocess.Popen(
-                self.command("up"), stdout=log, stderr=log, start_new_session=True
-            )
-        eventually(self.is_complete, "all children run", seconds=30)
-        eventually(self.works, "workers have taken their queues", seconds=40)
-
-    def pids(self):
-        state = json.loads((self.home / "run" / "up.json").read_text())
-        if state["pid"] != self.up.pid:
-            return {}
-        return {name: child["pid"] for name, child in state["children"].items()}
-
-    def is_complete(self):
-        assert self.up.poll() is None, (self.home / "up.log").read_text()
-        try:
-            pids = self.pids()
-        except FileNotFoundError:
-            return False
-        return set(pids) == CHILDREN and all(pids.values())
-
-    def works(self):
-        """Whether the pool children of the worker that answers are there."""
-        return len(process_tree.descendants(self.pids()["answers"])) >= 2
-
-    def everything(self):
-        return process_tree.descendants(self.up.pid)
 
 
 @pytest.fixture
 def node(tmp_path):
-    node = Node(tmp_path / "home", free_ports(2, Random()))
-    yield node
-    if node.up is not None:
-        node.up.kill()
-        node.up.wait()
+    with LiveNode(tmp_path / "home", "node.example") as node:
+        yield node
 
 
 def _gone(processes):
