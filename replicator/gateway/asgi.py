@@ -98,6 +98,15 @@ async def read_body(
     return b"".join(chunks)
 
 
+def inflated_size(body: bytes, bytes_max: int) -> int:
+    """Return what a gzip body will take in memory, as its last four bytes say (RFC 1952, ISIZE).
+
+    Room is taken for it before it is inflated; a body that says less than it holds is no valid
+    member and is refused then.
+    """
+    return min(int.from_bytes(body[-4:], "little"), bytes_max)
+
+
 async def unless_gone(receive: Receive, awaited: asyncio.Future[T], seconds: float) -> T:
     """Return what ``awaited`` gives; the request's body must have been read.
 

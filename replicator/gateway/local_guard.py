@@ -6,6 +6,7 @@ name of its own (DNS rebinding).
 """
 
 import hmac
+import ipaddress
 import os
 import secrets
 import stat
@@ -75,6 +76,9 @@ class Guard:
         self._token = token.encode("ascii")
         bound = f"[{host}]" if ":" in host else host
         self._names = _LOOPBACK_NAMES | {bound.lower()}
+        # a listener on every address cannot list them; a rebound *name* is still refused
+        address = _address(host)
+        self._any_address = address is not None and address.is_unspecified
 
     def __repr__(self) -> str:
         return "Guard(token=…)"
@@ -85,7 +89,8 @@ class Guard:
         name, colon, port = host.rpartition(":")
         if not colon or host.endswith("]"):
             name, port = host, "0"
-        if name not in self._names or not port.isdecimal():
+        known = name in self._names or (self._any_address and _address(name) is not None)
+        if not known or not port.isdecimal():
             raise ApiError(403, "bad-host", "the Host field names another host than this listener")
 
     def check_token(self, headers: Mapping[str, str]) -> None:
@@ -95,3 +100,10 @@ class Guard:
         if scheme.lower() != "bearer" or not right:
             message = f"send the token of the file {TOKEN_FILE}: Authorization: Bearer …"
             raise ApiError(401, "unauthorized", message)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None

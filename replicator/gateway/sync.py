@@ -24,6 +24,7 @@ from replicator.gateway.asgi import (
     Receive,
     Scope,
     Send,
+    inflated_size,
     read_body,
     read_headers,
     send_bytes,
@@ -143,6 +144,8 @@ class SyncApp:
                     bytes_max=limits.message_bytes_max,
                     seconds=limits.body_seconds,
                 )
+                if "content-encoding" in headers:
+                    hold.grow(max(0, inflated_size(body, limits.message_bytes_max) - len(body)))
                 request = _Request(headers, body, media_type, self._node.clock.now())
                 return await self._serve(request, receive)
         except Refusal as refusal:
@@ -237,7 +240,7 @@ class SyncApp:
         if asker is None or refusal.code in _NOT_NOTED:
             return
         now = self._node.clock.now()
-        log.info("gateway.refused", sender=asker.node_id, code=refusal.code)
+        log.debug("gateway.refused", sender=asker.node_id, code=refusal.code)
         with suppress(Unavailable):
             self._node.work.note_refusal(
                 RefusalRecord(now, asker.node_id, refusal.code, refusal.message)

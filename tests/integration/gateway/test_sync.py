@@ -215,6 +215,17 @@ def test_more_requests_than_may_be_open_are_busy(tmp_path):
         assert not got.is_signed
 
 
+def test_compressed_bodies_take_the_room_of_what_they_inflate_to(tmp_path):
+    limits = limits_with(in_flight_bytes_max=1024 * 1024)
+    body = gzip.compress(json.dumps({**PULL, "x": "y" * 900_000}).encode())
+    with running(make_node(tmp_path, limits)) as it:
+        with socket.create_connection(("127.0.0.1", it.sync_port)) as client:
+            client.sendall(raw_request(*it.signed(body, content_encoding="gzip")))
+            eventually(lambda: in_flight(it)[1] > 900_000, "its room is taken")
+            got = it.post(*it.signed(body, content_encoding="gzip"))
+        assert (got.status, got.tree["code"]) == (503, "busy")
+
+
 def test_an_address_that_asks_too_often_is_busy(tmp_path):
     limits = limits_with(address_requests_per_second=0.001, address_burst_requests_max=2)
     with running(make_node(tmp_path, limits)) as it:

@@ -67,6 +67,15 @@ def test_other_names_do_not(host):
     assert caught.value.status == 403
 
 
+@pytest.mark.parametrize("bound", ["0.0.0.0", "::"])  # noqa: S104 - what an operator may write
+def test_a_listener_on_every_address_takes_addresses_but_no_names(bound):
+    guard = Guard(TOKEN, bound)
+    guard.check_host({"host": "192.0.2.1:8471"})
+    guard.check_host({"host": "[2001:db8::1]:8471"})
+    with pytest.raises(ApiError):
+        guard.check_host({"host": "rebound.example:8471"})
+
+
 @pytest.mark.parametrize("value", [f"Bearer {TOKEN}", f"bearer  {TOKEN} "])
 def test_the_token_passes(value):
     Guard(TOKEN, "127.0.0.1").check_token({"authorization": value})
