@@ -18,7 +18,16 @@ pytestmark = pytest.mark.timeout(180)
 
 @pytest.fixture
 def node(tmp_path):
+    """Give a node of one test's own."""
     with LiveNode(tmp_path / "home", "node.example") as node:
+        yield node
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """Give a running node that tests share, and leave running."""
+    with LiveNode(tmp_path_factory.mktemp("up") / "home", "node.example") as node:
+        node.start()
         yield node
 
 
@@ -45,31 +54,8 @@ def test_after_sigkill_nothing_is_left_and_it_starts_again(node):
     node.start()
 
 
-@pytest.mark.parametrize("name", sorted(CHILDREN))
-def test_a_killed_child_comes_back_alone(node, name):
-    node.start()
-    before = node.pids()
-    below = process_tree.descendants(before[name])
-    os.kill(before[name], signal.SIGKILL)
-    eventually(
-        lambda: node.is_complete() and node.pids()[name] != before[name], f"{name} runs again"
-    )
-    eventually(_gone(below), f"what was below {name} is gone", seconds=5)
-    after = node.pids()
-    assert {other: after[other] for other in CHILDREN - {name}} == {
-        other: before[other] for other in CHILDREN - {name}
-    }
-
-
-def test_a_second_up_in_the_same_home_is_refused(node):
-    node.start()
-    before = node.pids()
-    node.run("up", code=1)
-    assert node.pids() == before
-
-
-def test_the_commands_of_an_operator_work_on_a_live_node(node, tmp_path):
-    node.start()
+def test_the_commands_of_an_operator_work_on_a_live_node(running, tmp_path):
+    node = running
     lines = [json.dumps({"id": f"post-{number}", "title": "x"}) for number in range(20)]
     file = tmp_path / "posts.jsonl"
     file.write_text("\n".join([*lines, "no json", '{"id": "a b"}']) + "\n")
@@ -93,6 +79,30 @@ def test_the_commands_of_an_operator_work_on_a_live_node(node, tmp_path):
     store = SqlStore(f"sqlite:///{node.home / 'replicator.db'}", read_only=True)
     assert store.totals().posts == 20
     store.close()
+
+
+def test_a_second_up_in_the_same_home_is_refused(running):
+    node = running
+    before = node.pids()
+    node.run("up", code=1)
+    assert node.pids() == before
+
+
+@pytest.mark.parametrize("name", sorted(CHILDREN))
+def test_a_killed_child_comes_back_alone(running, name):
+    node = running
+    eventually(node.is_complete, "all children run")
+    before = node.pids()
+    below = process_tree.descendants(before[name])
+    os.kill(before[name], signal.SIGKILL)
+    eventually(
+        lambda: node.is_complete() and node.pids()[name] != before[name], f"{name} runs again"
+    )
+    eventually(_gone(below), f"what was below {name} is gone", seconds=5)
+    after = node.pids()
+    assert {other: after[other] for other in CHILDREN - {name}} == {
+        other: before[other] for other in CHILDREN - {name}
+    }
 
 
 def _arguments(pid):
