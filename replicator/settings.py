@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, get_args
+from urllib.parse import quote
 
 from replicator.errors import ConfigurationError, Malformed
 from replicator.limits import Limits
@@ -124,7 +125,7 @@ def load_settings(home: Path, environ: Mapping[str, str]) -> Settings:
     limits = table.pop("limits", {})
     values = {name: _checked(name, value, str(path)) for name, value in table.items()}
     values |= _from_environment(environ)
-    values.setdefault("database_url", f"sqlite:///{home / 'replicator.db'}")
+    values.setdefault("database_url", f"sqlite:///{quote(str(home / 'replicator.db'))}")
     if values.get("work_url") is None:
         values["work_url"] = _embedded_work_url(home)
     if "node_id" not in values:

@@ -191,6 +191,15 @@ class Store(Protocol):
     ) -> list[Post]:
         """Return held posts by id or digest within ``scopes`` (as in `Query`), in no set order."""
 
+    def refs(
+        self,
+        *,
+        ids: Collection[GlobalId] = (),
+        digests: Collection[Digest] = (),
+        scopes: frozenset[KeyText] | None = None,
+    ) -> list[Ref]:
+        """As `get`, with refs: content is not read, so the answer is bounded by what is asked."""
+
     def page(self, query: Query, after: Cursor | None) -> Page:
         """Return the next posts of the change log after ``after`` (None: from the epoch).
 

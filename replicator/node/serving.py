@@ -26,7 +26,7 @@ from replicator.protocol.messages import (
     PutItem,
     PutResult,
 )
-from replicator.protocol.post import Post, Ref
+from replicator.protocol.post import Ref
 from replicator.rules.policy import Sender, ref_objection
 
 Scopes = frozenset[KeyText] | None
@@ -76,9 +76,10 @@ def get(node: Node, request: Get, scopes: Scopes, fits: Fits) -> tuple[Answer, i
         raise Refusal(
             ErrorCode.TOO_LARGE, f"{asked} items asked for, at most {node.limits.items_max}"
         )
-    posts = node.store.get(ids=request.ids, digests=request.digests, scopes=scopes)
-    missing = _missing(node, request, posts)
-    given = _within(posts, node.limits.batch_bytes_max)
+    refs = node.store.refs(ids=request.ids, digests=request.digests, scopes=scopes)
+    missing = _missing(node, request, refs)
+    chosen = _within(refs, node.limits.batch_bytes_max)
+    given = node.store.get(digests=[ref.digest for ref in chosen])
     while True:
         models = tuple(codec.model_tree(post) for post in given)
         answer = GetAnswer(models=models, missing=missing)
@@ -91,20 +92,21 @@ def get(node: Node, request: Get, scopes: Scopes, fits: Fits) -> tuple[Answer, i
             given = given[: len(given) // 2]
 
 
-def _within(posts: Sequence[Post], bytes_max: int) -> list[Post]:
-    given: list[Post] = []
+def _within(refs: Sequence[Ref], bytes_max: int) -> list[Ref]:
+    """Return the first refs whose posts fit, at least one: content is read for these only."""
+    given: list[Ref] = []
     used = 0
-    for post in posts:
-        used += post.size
+    for ref in refs:
+        used += ref.size
         if given and used > bytes_max:
             break
-        given.append(post)
+        given.append(ref)
     return given
 
 
-def _missing(node: Node, request: Get, posts: Sequence[Post]) -> tuple[Missing, ...]:
-    ids = {post.id for post in posts}
-    digests = {post.digest for post in posts}
+def _missing(node: Node, request: Get, refs: Sequence[Ref]) -> tuple[Missing, ...]:
+    ids = {ref.id for ref in refs}
+    digests = {ref.digest for ref in refs}
     absent = [digest for digest in request.digests if digest not in digests]
     held = node.store.held(absent)
     decided = node.store.known(absent) - held

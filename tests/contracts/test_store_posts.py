@@ -44,6 +44,17 @@ def test_a_stored_post_is_given_back_byte_for_byte(store: Store) -> None:
     assert store.page(Query(), None).posts == (one,)
 
 
+def test_refs_name_what_get_gives(store: Store) -> None:
+    one, two, three = (post(number) for number in range(3))
+    store.add([published(one), published(two, pools=[OTHER_POOL]), published(three)], now=1)
+    asked = {"ids": [one.id, two.id], "digests": [three.digest, one.digest, UNKNOWN]}
+    for scopes in (None, frozenset({POOL}), frozenset({OTHER_POOL}), frozenset()):
+        given = sorted(item.ref.digest for item in store.get(**asked, scopes=scopes))
+        refs = store.refs(**asked, scopes=scopes)
+        assert sorted(ref.digest for ref in refs) == given
+        assert set(refs) <= {one.ref, two.ref, three.ref}
+
+
 def test_adding_nothing_is_nothing(store: Store) -> None:
     before = store.end_cursor()
     assert store.add([], now=1) == []

@@ -169,6 +169,16 @@ class MemoryStore:
             found = [self._posts.held[digest] for digest in self.held({*named, *digests})]
             return [held.post for held in found if scopes is None or held.pools & scopes]
 
+    def refs(
+        self,
+        *,
+        ids: Collection[GlobalId] = (),
+        digests: Collection[Digest] = (),
+        scopes: frozenset[KeyText] | None = None,
+    ) -> list[Ref]:
+        """As `get`, with refs."""
+        return [post.ref for post in self.get(ids=ids, digests=digests, scopes=scopes)]
+
     def page(self, query: Query, after: Cursor | None) -> Page:
         """Return the next posts of the change log."""
         with self._lock:

@@ -13,9 +13,10 @@ from replicator.adapters.sql.packing import unpack_signatures
 from replicator.adapters.sql.schema import change, gap, peer, post
 from replicator.node.ports import Totals
 from replicator.protocol.ids import Digest, GlobalId, KeyText
-from replicator.protocol.post import Post
+from replicator.protocol.post import Post, Ref
 
 _POST_SQL: Final = "SELECT id, global_id, digest, published, content, signatures FROM post"
+_REF_SQL: Final = "SELECT global_id, digest, published, size FROM post"
 
 
 def held_digests(connection: Connection, digests: Collection[Digest]) -> set[Digest]:
@@ -41,6 +42,31 @@ def find_posts(
     scopes: frozenset[KeyText] | None,
 ) -> list[Post]:
     """Return held posts by id or digest within ``scopes``, each once."""
+    return list(read_posts(connection, _find(connection, ids, digests, scopes)).values())
+
+
+def find_refs(
+    connection: Connection,
+    ids: Collection[GlobalId],
+    digests: Collection[Digest],
+    scopes: frozenset[KeyText] | None,
+) -> list[Ref]:
+    """As `find_posts`, with refs; reads no content."""
+    found = _find(connection, ids, digests, scopes)
+    rows = rows_among(connection, _REF_SQL, "id", "bigint", found)
+    return [
+        Ref(global_id, Digest(digest.hex()), published, size)
+        for global_id, digest, published, size in rows
+    ]
+
+
+def _find(
+    connection: Connection,
+    ids: Collection[GlobalId],
+    digests: Collection[Digest],
+    scopes: frozenset[KeyText] | None,
+) -> set[int]:
+    """Return the surrogate ids of held posts by id or digest within ``scopes``."""
     raw = list(map(bytes.fromhex, digests))
     head = "SELECT id FROM post"
     found = {row[0] for row in rows_among(connection, head, "digest", "bytea", raw)}
@@ -49,7 +75,7 @@ def find_posts(
         wanted = set(pool_ids(connection, scopes).values())
         rows = rows_among(connection, "SELECT post, pool FROM post_pool", "post", "bigint", found)
         found = {post_id for post_id, pool_id in rows if pool_id in wanted}
-    return list(read_posts(connection, found).values())
+    return found
 
 
 def read_posts(connection: Connection, ids: Collection[int]) -> dict[int, Post]:

@@ -104,6 +104,17 @@ class SqlStore:
         with self._database.reading() as connection:
             return lookups.find_posts(connection, ids, digests, scopes)
 
+    def refs(
+        self,
+        *,
+        ids: Collection[GlobalId] = (),
+        digests: Collection[Digest] = (),
+        scopes: frozenset[KeyText] | None = None,
+    ) -> list[Ref]:
+        """As `get`, with refs; reads no content."""
+        with self._database.reading() as connection:
+            return lookups.find_refs(connection, ids, digests, scopes)
+
     def page(self, query: Query, after: Cursor | None) -> Page:
         """Return the next posts of the change log (see `changes` for who sees what twice)."""
         position = None if after is None else decode_cursor(after)
