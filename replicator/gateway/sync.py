@@ -12,8 +12,6 @@ request, but unsigned. Nothing of a request's body or headers is logged.
 import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Executor
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 import structlog
@@ -32,36 +30,23 @@ from replicator.gateway.asgi import (
     unless_gone,
 )
 from replicator.gateway.bounds import RETRY_SECONDS, AddressRates, InFlight, address_group
+from replicator.gateway.door import Door, Request, asker_of, busy
 from replicator.gateway.pages import Pages
 from replicator.gateway.waiting import Publisher, Waiting
-from replicator.node import admission
-from replicator.node.admission import Admitted, Refused
+from replicator.node.admission import Refused
 from replicator.node.context import Node
-from replicator.node.ports import Receipt, RefusalRecord, Reply, Ring
-from replicator.node.replies import Asker
+from replicator.node.ports import Receipt, Reply, Ring
 from replicator.protocol import codec, http_status
-from replicator.protocol.compression import GZIP, inflate
+from replicator.protocol.compression import GZIP
 
 log = structlog.get_logger(__name__)
 
-_NOT_NOTED: Final = frozenset({ErrorCode.STALE, ErrorCode.REPLAYED, ErrorCode.BUSY})
-"""Refusals that a healthy peer meets by itself; the operator has nothing to do about them."""
 
 _METHODS: Final = {
     "/v1/sync": ("POST",),
     "/v1/node": ("GET", "HEAD"),
     "/healthz": ("GET", "HEAD"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """A request whose body has been read, as admission needs it."""
-
-    headers: Mapping[str, str]
-    body: bytes
-    media_type: str
-    received_at: int
 
 
 class SyncApp:
@@ -71,7 +56,7 @@ class SyncApp:
         limits = node.limits
         self._node = node
         self._waiting = waiting
-        self._gateway = gateway
+        self._door = Door(node, gateway)
         self._executor = executor
         self._publisher = Publisher(node.doorbell, executor)
         self._pages = Pages(node, executor)
@@ -146,39 +131,39 @@ class SyncApp:
                 )
                 if "content-encoding" in headers:
                     hold.grow(max(0, inflated_size(body, limits.message_bytes_max) - len(body)))
-                request = _Request(headers, body, media_type, self._node.clock.now())
+                request = Request(headers, body, media_type, self._node.clock.now())
                 return await self._serve(request, receive)
         except Refusal as refusal:
-            return self._refuse(Refused(refusal), media_type)
+            return self._door.refuse(Refused(refusal), media_type)
         except Disconnected:
             raise
         except Exception:
             log.exception("gateway.failed")
             bug = Refusal(ErrorCode.UNEXPECTED, "an unexpected error; it is logged here")
-            return self._refuse(Refused(bug), media_type)
+            return self._door.refuse(Refused(bug), media_type)
 
     def _count(self, scope: Scope) -> None:
         client = scope.get("client")
         address = address_group(client[0] if client else None)
         self._rates.take(address, self._node.clock.monotonic())
 
-    async def _serve(self, request: _Request, receive: Receive) -> Reply:
+    async def _serve(self, request: Request, receive: Receive) -> Reply:
         """Admit a request and hold it until its worker answered; raise `Refusal` or end it."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._node.limits.answer_seconds
         try:
             async with asyncio.timeout_at(end):
-                admitted = await loop.run_in_executor(self._executor, self._admit, request)
+                admitted = await loop.run_in_executor(self._executor, self._door.admit, request)
         except TimeoutError:
-            raise _busy(TimeoutError("admission took too long")) from None
+            raise busy(TimeoutError("admission took too long")) from None
         if isinstance(admitted, Reply):
             return admitted
         try:
             return await self._hold(admitted, len(request.body), end, receive)
         except (TimeoutError, Unavailable) as error:
-            refused = Refused(_busy(error), _asker(admitted))
+            refused = Refused(busy(error), asker_of(admitted))
             return await loop.run_in_executor(
-                self._executor, self._refuse, refused, admitted.media_type
+                self._executor, self._door.refuse, refused, admitted.media_type
             )
 
     async def _hold(self, receipt: Receipt, size: int, end: float, receive: Receive) -> Reply:
@@ -195,71 +180,6 @@ class SyncApp:
             self._publisher.ring(ring, answer)
             seconds = end - asyncio.get_running_loop().time()
             return await unless_gone(receive, answer, seconds)
-
-    # The rest runs in threads of the executor, and touches nothing of the event loop.
-
-    def _admit(self, request: _Request) -> Receipt | Reply:
-        """Check a request and store it for its worker; a `Reply` is what it is refused with."""
-        verdict: Admitted | Refused
-        try:
-            verdict = admission.admit(
-                self._node,
-                request.headers,
-                request.body,
-                media_type=request.media_type,
-                gateway=self._gateway,
-                received_at=request.received_at,
-            )
-        except Unavailable as error:
-            return self._refuse(Refused(_busy(error)), request.media_type)
-        if isinstance(verdict, Admitted):
-            objection = self._store(verdict, request)
-            if objection is None:
-                return verdict.receipt
-            verdict = Refused(objection, _asker(verdict.receipt))
-        self._note(verdict)
-        return self._refuse(verdict, request.media_type)
-
-    def _store(self, admitted: Admitted, request: _Request) -> Refusal | None:
-        receipt = admitted.receipt
-        try:
-            body = request.body
-            if "content-encoding" in request.headers:
-                body = inflate(body, self._node.limits.message_bytes_max)
-            if self._node.work.admit(receipt, admitted.nonce, body, request.received_at):
-                return None
-        except Refusal as refusal:
-            return refusal
-        except Unavailable as error:
-            return _busy(error)
-        return Refusal(ErrorCode.REPLAYED, "the nonce was used before; sign the request again")
-
-    def _note(self, refused: Refused) -> None:
-        """Keep what a verified sender was refused; the words of strangers are not worth keeping."""
-        refusal, asker = refused.refusal, refused.asker
-        if asker is None or refusal.code in _NOT_NOTED:
-            return
-        now = self._node.clock.now()
-        log.debug("gateway.refused", sender=asker.node_id, code=refusal.code)
-        with suppress(Unavailable):
-            self._node.work.note_refusal(
-                RefusalRecord(now, asker.node_id, refusal.code, refusal.message)
-            )
-
-    def _refuse(self, refused: Refused, media_type: str) -> Reply:
-        return admission.refuse(self._node, refused, token="", media_type=media_type)
-
-
-def _asker(receipt: Receipt) -> Asker:
-    return Asker(receipt.sender, receipt.base_digest, receipt.pool_keys)
-
-
-def _busy(error: Unavailable | TimeoutError) -> Refusal:
-    """What an asker hears while a service of ours is away; its details stay here."""
-    log.warning("gateway.unavailable", kind=type(error).__name__, error=str(error))
-    return Refusal(
-        ErrorCode.BUSY, "this node cannot take requests for now", retry_after=RETRY_SECONDS
-    )
 
 
 def _check_encoding(headers: Mapping[str, str]) -> None:

@@ -44,8 +44,8 @@ async def publishing(publisher):
 
 
 async def until(holds) -> None:
-    while not holds():
-        await asyncio.sleep(0.001)  # noqa: ASYNC110 - what is awaited happens in a thread
+    while not holds():  # noqa: ASYNC110 - what is awaited happens in a thread
+        await asyncio.sleep(0.001)
 
 
 def test_a_reply_reaches_its_request_once_and_others_nobody():
