@@ -30,7 +30,7 @@ FIRST: Final = 1_000
 WHILE_DOWN: Final = 300
 """Posts that each of the others publishes at least while it is down."""
 CHUNK: Final = 200
-CHUNK_CHARS_MAX: Final = 300_000
+CHUNK_BYTES_MAX: Final = 400_000
 _LOOK_SECONDS: Final = 0.1
 _MEMORY_SECONDS: Final = 1.0
 
@@ -238,13 +238,12 @@ def _interleaved(shares: Sequence[Sequence[Draft]]) -> Iterator[tuple[int, Seque
 
 
 def _chunks(share: Sequence[Draft]) -> Iterator[Sequence[Draft]]:
-    """Cut a share into requests, bounded in posts and in characters."""
-    start, chars = 0, 0
+    """Cut a share into requests, bounded in posts and in bytes."""
+    start, total = 0, 0
     for place, draft in enumerate(share):
-        size = len(draft.get("text") or "")
-        if place > start and (place - start == CHUNK or chars + size > CHUNK_CHARS_MAX):
+        if place > start and (place - start == CHUNK or total + len(draft) > CHUNK_BYTES_MAX):
             yield share[start:place]
-            start, chars = place, 0
-        chars += size
+            start, total = place, 0
+        total += len(draft)
     if start < len(share):
         yield share[start:]

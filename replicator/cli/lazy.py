@@ -1,7 +1,7 @@
 """A command group that imports a command's module only when that command is called.
 
 The one-line helps stand in the table, so that ``replicator --help`` imports no command at all; a
-test compares them with the commands themselves.
+test calls every entry.
 """
 
 import importlib
