@@ -9,11 +9,14 @@ import json
 import random
 import secrets
 import socket
+import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +49,24 @@ SENDER = Identity(NodeId("sender.example"), (PrivateKey.generate(),), (POOL_KEY,
 PULL = {"type": "pull", "protocol": "1.0", "model": {"name": "post", "version": "1.0"}}
 
 
+@cache
+def _empty_database() -> bytes:
+    """Return a migrated SQLite file: migrating is most of what a short test would cost."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Path(folder) / "empty.db"
+        migrate(f"sqlite:///{database}")
+        with closing(sqlite3.connect(database)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return database.read_bytes()
+
+
 def make_node(folder: Path, limits: Limits | None = None) -> Node:
     """Return a node of SQLite and in-memory parts."""
     limits = limits or Limits()
-    url = f"sqlite:///{folder / 'gateway.db'}"
-    migrate(url)
+    database = folder / "gateway.db"
+    if not database.exists():
+        database.write_bytes(_empty_database())
+    url = f"sqlite:///{database}"
     return Node(
         identity=Identity(NodeId("here.example"), (PrivateKey.generate(),), (POOL_KEY,)),
         limits=limits,
