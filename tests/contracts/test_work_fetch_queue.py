@@ -137,6 +137,13 @@ def test_an_expired_lease_gives_its_items_back_with_an_attempt_counted(work: Wor
     assert again.items == (FetchItem(ref(0), 1), FetchItem(ref(1), 1))
 
 
+def test_a_holders_own_claim_does_not_outlast_its_lease(make_work: MakeWork) -> None:
+    work = make_work(Limits(claim_seconds=300))
+    work.want(A, refs(1), NOW)
+    leased(work, A, NOW)
+    assert leased(work, A, NOW + LEASE_MS).items == (FetchItem(ref(0), 1),)
+
+
 def test_an_item_that_kills_its_workers_becomes_a_dead_letter(make_work: MakeWork) -> None:
     work = make_work(Limits(fetch_attempts_max=3))
     work.want(A, refs(1), NOW)
@@ -173,6 +180,27 @@ def test_what_is_done_elsewhere_leaves_a_standing_lease(work: WorkState) -> None
     assert work.queued() == {A: 1, B: 1}
     assert work.settle(first, Settlement(failed={digest(0): NOW + 1, digest(1): NOW + 1}), NOW)
     assert work.queued() == {A: 1, B: 1}
+
+
+def test_what_is_done_is_claimed_no_more(work: WorkState) -> None:
+    work.want(A, refs(1), NOW)
+    work.settle(leased(work, A, NOW), Settlement(done=(digest(0),)), NOW)
+    work.want(B, refs(1), NOW)
+    assert numbers(work.lease(B, 500, MANY_BYTES, NOW)) == [0]
+
+
+def test_an_item_that_left_a_lease_and_came_back_is_its_next_workers(work: WorkState) -> None:
+    work.want(A, refs(2), NOW)
+    work.want(B, refs(1, first=5), NOW)
+    first = leased(work, A, NOW)
+    work.settle(leased(work, B, NOW), Settlement(done=(digest(0), digest(5))), NOW)
+    work.want(A, refs(1), NOW)
+    second = leased(work, A, NOW)
+    assert numbers(second) == [0]
+    assert work.settle(first, Settlement(missing=(digest(0), digest(1))), NOW)
+    assert work.queued() == {A: 1}
+    assert work.settle(second, Settlement(done=(digest(0),)), NOW)
+    assert work.queued() == {}
 
 
 def test_what_failed_waits_for_its_time_with_an_attempt_counted(work: WorkState) -> None:
