@@ -43,7 +43,7 @@ def message_of(ring: Ring, limits: Limits, now: datetime) -> Message:
     arguments = _arguments(ring)
     task_id = str(uuid.uuid4())
     expires = now.astimezone(UTC) + timedelta(seconds=_lifetime_seconds(ring, limits))
-    headers = {
+    headers: dict[str, Any] = {
         "lang": "py",
         "task": route.task,
         "id": task_id,

@@ -14,7 +14,7 @@ from replicator.errors import ErrorCode, Malformed, Refusal
 from replicator.node.context import Node
 from replicator.node.ports import Receipt, Reply
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
-from replicator.protocol import envelope
+from replicator.protocol import compression, envelope
 from replicator.rules.trust import Acquaintance, Admission, Signers, admit_sender
 
 
@@ -75,7 +75,7 @@ def admit(
         media_type=media_type,
         base_digest=message.base_digest,
         received_at=received_at,
-        accepts_gzip="gzip" in headers.get("accept-encoding", ""),
+        accepts_gzip=compression.accepts(headers.get("accept-encoding", "")),
     )
     return Admitted(receipt, message.nonce)
 

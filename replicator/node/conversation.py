@@ -6,7 +6,6 @@ on the way (the peer's clock, its pools, a first pin) is saved here; what the an
 caller's business. Nothing here stores posts or moves cursors.
 """
 
-import gzip
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from replicator.errors import (
 )
 from replicator.node.context import Node
 from replicator.node.ports import Peer, WireAnswer
-from replicator.protocol import codec, envelope
+from replicator.protocol import codec, compression, envelope
 from replicator.protocol.ids import KeyText
 from replicator.protocol.messages import (
     Answer,
@@ -75,7 +74,7 @@ def prepare(
     body = codec.encode(media_type, codec.request_tree(request))
     encoding = None
     if compress and len(body) >= _COMPRESS_FROM_BYTES:
-        body, encoding = gzip.compress(body, compresslevel=1, mtime=0), "gzip"
+        body, encoding = compression.deflate(body), compression.GZIP
     signed = envelope.sign_request(
         node.identity.credentials(),
         peer.id,
@@ -85,7 +84,7 @@ def prepare(
         nonce=secrets.token_bytes(16),
         content_encoding=encoding,
     )
-    headers = {"content-type": media_type, "accept-encoding": "gzip", **signed.headers}
+    headers = {"content-type": media_type, "accept-encoding": compression.GZIP, **signed.headers}
     if encoding is not None:
         headers["content-encoding"] = encoding
     return PreparedCall(peer.address.rstrip("/") + SYNC_PATH, headers, body, signed.base_digest)

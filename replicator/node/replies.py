@@ -4,14 +4,13 @@ Pure but for the clock and the nonce. An answer to an asker whose signatures wer
 unsigned, so that it can cause no more than back-off.
 """
 
-import gzip
 import secrets
 from dataclasses import dataclass
 
 from replicator.errors import ErrorCode, NotSupported, Refusal
 from replicator.node.context import Node
 from replicator.node.ports import Reply
-from replicator.protocol import codec, envelope, http_status
+from replicator.protocol import codec, compression, envelope, http_status
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.messages import (
     MODEL_VERSION,
@@ -68,8 +67,8 @@ def reply(node: Node, answer: Answer, to: ReplyTo) -> Reply:
     headers = {"content-type": to.media_type}
     encoding = None
     if to.accepts_gzip and len(body) >= _COMPRESS_FROM_BYTES:
-        encoding = "gzip"
-        body = gzip.compress(body, compresslevel=1, mtime=0)
+        encoding = compression.GZIP
+        body = compression.deflate(body)
         headers["content-encoding"] = encoding
     if isinstance(answer, ErrorAnswer) and answer.retry_after is not None:
         headers["retry-after"] = str(answer.retry_after)

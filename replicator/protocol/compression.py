@@ -4,6 +4,7 @@ Pure. Inflating never holds more than the caller's bound, whatever the compresse
 """
 
 import gzip
+import re
 import zlib
 from typing import Final
 
@@ -12,11 +13,21 @@ from replicator.errors import ErrorCode, Refusal
 GZIP: Final = "gzip"
 """The only value that ``content-encoding`` may have."""
 _GZIP_WINDOW_BITS: Final = 31
+_WEIGHT_ZERO: Final = re.compile(r"q=0(\.0{0,3})?")
 
 
 def deflate(body: bytes) -> bytes:
     """Return ``body`` as one gzip member; equal bodies give equal bytes."""
     return gzip.compress(body, compresslevel=1, mtime=0)
+
+
+def accepts(accept_encoding: str) -> bool:
+    """Tell whether an ``accept-encoding`` field asks for gzip (RFC 9110, section 12.5.3)."""
+    for choice in accept_encoding.lower().split(","):
+        name, *parameters = (part.strip() for part in choice.split(";"))
+        if name == GZIP and _WEIGHT_ZERO.fullmatch("".join(parameters)) is None:
+            return True
+    return False
 
 
 def inflate(wire_body: bytes, bytes_max: int) -> bytes:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.errors import ErrorCode, Refusal
-from replicator.protocol.compression import deflate, inflate
+from replicator.protocol.compression import accepts, deflate, inflate
 
 
 @given(st.binary(max_size=2000))
@@ -47,3 +47,21 @@ def test_anything_but_one_whole_member_is_malformed(wire):
     with pytest.raises(Refusal) as caught:
         inflate(wire, 1000)
     assert caught.value.code is ErrorCode.MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("field", "accepted"),
+    [
+        ("gzip", True),
+        ("GZip", True),
+        ("br, gzip;q=0.5", True),
+        ("gzip; q=1.0, br", True),
+        ("", False),
+        ("br", False),
+        ("gzip;q=0", False),
+        ("gzip; q=0.000, br", False),
+        ("x-gzip", False),
+    ],
+)
+def test_compression_is_used_only_where_it_is_asked_for(field, accepted):
+    assert accepts(field) is accepted
