@@ -139,31 +139,26 @@ class Limits:
         for name, floor in PROTOCOL_FLOOR.items():
             if getattr(self, name) < floor:
                 raise ValueError(f"{name} may not be below {floor}, which every node accepts")
-        self._require(self.connect_seconds < self.peer_call_seconds, "connect < peer_call")
-        self._require(self.peer_call_seconds < self.lease_seconds, "peer_call < lease")
-        self._require(self.slice_seconds < self.lease_seconds, "slice < lease")
-        self._require(self.visibility_seconds >= 3, "visibility >= 3 (it is renewed each third)")
-        self._require(self.answer_seconds < self.peer_call_seconds, "answer < peer_call")
-        self._require(self.answer_seconds < self.work_body_seconds, "answer < work_body")
-        self._require(self.post_bytes_max <= self.batch_bytes_max, "post_bytes <= batch_bytes")
-        self._require(
-            self.inline_post_bytes_max <= self.post_bytes_max, "inline_post_bytes <= post_bytes"
-        )
-        self._require(
-            self.batch_bytes_max <= self.message_bytes_max * 3 // 4,
-            "batch_bytes <= 3/4 message_bytes",
-        )
-        self._require(
-            self.answers_in_flight_max <= self.connections_max, "answers_in_flight <= connections"
-        )
-        self._require(
-            self.message_bytes_max <= self.in_flight_bytes_max, "message_bytes <= in_flight_bytes"
-        )
-        self._require(
-            self.post_bytes_max <= self.local_body_bytes_max, "post_bytes <= local_body_bytes"
-        )
-        self._require(self.retry_base_seconds <= self.retry_cap_seconds, "retry_base <= retry_cap")
+        for relation, holds in self._relations().items():
+            if not holds:
+                raise ValueError(f"limits contradict each other: {relation} does not hold")
 
-    def _require(self, holds: bool, relation: str) -> None:
-        if not holds:
-            raise ValueError(f"limits contradict each other: {relation} does not hold")
+    def _relations(self) -> dict[str, bool]:
+        """Return what must hold between limits, each relation with whether it does."""
+        return {
+            "connect < peer_call": self.connect_seconds < self.peer_call_seconds,
+            "peer_call < lease": self.peer_call_seconds < self.lease_seconds,
+            "slice < lease": self.slice_seconds < self.lease_seconds,
+            "visibility >= 3 (it is renewed each third)": self.visibility_seconds >= 3,
+            "answer < peer_call": self.answer_seconds < self.peer_call_seconds,
+            "answer < work_body": self.answer_seconds < self.work_body_seconds,
+            "post_bytes <= batch_bytes": self.post_bytes_max <= self.batch_bytes_max,
+            "post_bytes <= local_body_bytes": self.post_bytes_max <= self.local_body_bytes_max,
+            "inline_post_bytes <= post_bytes": self.inline_post_bytes_max <= self.post_bytes_max,
+            "batch_bytes <= 3/4 message_bytes": (
+                self.batch_bytes_max <= self.message_bytes_max * 3 // 4
+            ),
+            "answers_in_flight <= connections": self.answers_in_flight_max <= self.connections_max,
+            "message_bytes <= in_flight_bytes": self.message_bytes_max <= self.in_flight_bytes_max,
+            "retry_base <= retry_cap": self.retry_base_seconds <= self.retry_cap_seconds,
+        }
