@@ -176,7 +176,9 @@ class _Screen:
 
 def _table(play: Play) -> Table:
     megabytes = play.memory_bytes // 1_000_000
-    table = Table(title=f"{play.seconds:.1f} s: {play.phase} ({megabytes:,} MB in all)")
+    table = Table(
+        title=f"{play.seconds:.1f} s: {play.phase} ({megabytes:,} MB in all)", min_width=72
+    )
     for title in ("node", "state", "published here", "held"):
         table.add_column(title, justify="left" if title in ("node", "state") else "right")
     for node in play.nodes:

@@ -36,8 +36,12 @@ def found(
     if (home / CONFIG_NAME).exists():
         raise ConfigurationError(f"there is a node in {home} already")
     _write_new(home / CONFIG_NAME, configuration(node_id, given))
-    settings = load_settings(home, environ)
-    key = KeyFiles(settings.keys_folder).create_node_key(settings.passphrase)
+    try:
+        settings = load_settings(home, environ)
+        key = KeyFiles(settings.keys_folder).create_node_key(settings.passphrase)
+    except ConfigurationError:
+        (home / CONFIG_NAME).unlink()  # so that it can be tried again
+        raise
     write_private(home / TOKEN_FILE, secrets.token_urlsafe(32) + "\n")
     migrate(settings.database_url)
     return key.public

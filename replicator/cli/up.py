@@ -19,7 +19,7 @@ from replicator.adapters.celery_commands import CeleryCommands
 from replicator.adapters.loopback import free_ports
 from replicator.adapters.valkey import WORK_URL_FILE, EmbeddedValkey, embedded
 from replicator.cli.child import Child, Program
-from replicator.cli.flower import flower_program
+from replicator.cli.flower import PASSWORD_FILE, flower_program
 from replicator.cli.home import settings_of
 from replicator.cli.processes import GATEWAY
 from replicator.cli.supervisor import Supervisor
@@ -58,6 +58,10 @@ def up(home: Path, *, flower: bool) -> None:
             for program in programs(settings, flower=flower):
                 supervisor.start(program)
             _say(f"{settings.node_id} is up: peers at {settings.gateway_listen}")
+            if flower:
+                _say(
+                    f"Flower: http://{settings.flower_listen}/ ({PASSWORD_FILE} in {home / 'run'})"
+                )
             supervisor.run()
         finally:
             supervisor.stop()

@@ -47,6 +47,14 @@ def test_init_refuses_what_is_no_node_id(tmp_path):
     assert not (tmp_path / "home").exists()
 
 
+def test_init_that_failed_can_be_tried_again(tmp_path, monkeypatch):
+    home = Home(tmp_path / "home")
+    monkeypatch.setenv("REPLICATOR_COLOUR", "blue")
+    assert "colour" in home("init", "node.example", code=1).stderr
+    monkeypatch.delenv("REPLICATOR_COLOUR")
+    home("init", "node.example")
+
+
 def test_what_init_makes_is_for_the_owner_only(home):
     for name in ("", "replicator.toml", "local-token", "keys", "keys/node-1.pem"):
         assert (home.path / name).stat().st_mode & 0o077 == 0, name
