@@ -13,56 +13,24 @@ writes ``sqlite:///path?synchronous=full`` and pays one disk flush per transacti
 """
 
 import os
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Final
+from importlib import import_module
+from typing import Final
 
-import psycopg
-from psycopg.pq import Format
-from sqlalchemy import Connection, Engine, create_engine, event, exc
+from sqlalchemy import Connection, Engine, exc
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
+from replicator.adapters.sql import sqlite
+from replicator.adapters.sql.bounds import BUSY_SECONDS, WRITES
 from replicator.errors import ConfigurationError, StoreUnavailable
 
-BUSY_SECONDS: Final = 15
-"""How long a writer waits for another one: many batches long, below a request's deadline."""
-CONNECTIONS_MAX: Final = 32
-"""Connections of one process: more than its threads; a bound, not a size."""
-_SQLITE_PRAGMAS: Final = (
-    f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}",
-    "PRAGMA cache_size = -16384",  # 16 MiB per connection: the upper levels of every index
-    "PRAGMA wal_autocheckpoint = 4000",  # 16 MiB: random index pages are written once, not often
-    "PRAGMA journal_size_limit = 67108864",  # a log that grew under a long reader shrinks again
-    "PRAGMA temp_store = MEMORY",
-)
 _SYNCHRONOUS: Final = ("normal", "full")
-_POSTGRES_OPTIONS: Final = (
-    f"-c lock_timeout={BUSY_SECONDS}s",
-    f"-c idle_in_transaction_session_timeout={4 * BUSY_SECONDS}s",
-    "-c jit=off",  # statements last milliseconds; compiling one lasts longer
-    # Every query of ours walks an index and stops early. These keep plans so while a table has no
-    # statistics yet: sorting or hashing a whole table for one page costs a hundred times as much.
-    "-c enable_seqscan=off",
-    "-c enable_bitmapscan=off",
-    "-c enable_hashjoin=off",
-    "-c enable_mergejoin=off",
-)
-_LOCK: Final = (
-    "SELECT pg_advisory_xact_lock(hashtextextended('replicator:' || current_schema(), 0))"
-)
-_WRITES: Final = "replicator_writes"
-
-
-class _BinaryCursor(psycopg.Cursor[Any]):
-    """Asks for results in binary: content would otherwise travel in hexadecimal."""
-
-    def __init__(self, connection: psycopg.Connection[Any], **options: Any) -> None:
-        super().__init__(connection, **options)
-        self.format = Format.BINARY
+_UNDEFINED_TABLE: Final = "42P01"
+"""SQLSTATE of a table that is not there (PostgreSQL, appendix A)."""
+_POSTGRES: Final = "replicator.adapters.sql.postgres"
+"""Loaded where a URL asks for it: what it needs would be a burden to those who use SQLite."""
 
 
 def parse_url(url: str) -> URL:
@@ -103,9 +71,10 @@ class Database:
     def __init__(self, url: str, *, read_only: bool = False, migrates: bool = False) -> None:
         parsed = parse_url(url)
         if parsed.drivername == "sqlite":
-            self._engine = _sqlite_engine(parsed, read_only=read_only, create=migrates)
+            self._engine: Engine = sqlite.make_engine(parsed, read_only=read_only, create=migrates)
         else:
-            self._engine = _postgres_engine(parsed, read_only=read_only, binary=not migrates)
+            postgres = import_module(_POSTGRES)
+            self._engine = postgres.make_engine(parsed, read_only=read_only, binary=not migrates)
         self._url = parsed
         self._process = os.getpid()
         self._turn = threading.Lock()
@@ -133,7 +102,7 @@ class Database:
             StoreUnavailable, ConfigurationError: see `translated`.
         """
         with self._take_turn(), translated(), self._connect() as connection:
-            chosen = connection.execution_options(**{_WRITES: True})
+            chosen = connection.execution_options(**{WRITES: True})
             with chosen.begin():
                 yield chosen
 
@@ -172,70 +141,6 @@ class Database:
             turn.release()
 
 
-def _sqlite_engine(url: URL, *, read_only: bool, create: bool) -> Engine:
-    synchronous = url.query.get("synchronous", "normal")
-    file = Path(url.database or "").absolute().as_uri()
-    uri = f"{file}?mode={'rwc' if create else 'rw'}"
-    pragmas = [*_SQLITE_PRAGMAS, f"PRAGMA synchronous = {synchronous}"]
-    pragmas.append("PRAGMA query_only = ON" if read_only else "PRAGMA journal_mode = WAL")
-    engine = create_engine(
-        "sqlite://",
-        creator=lambda: sqlite3.connect(
-            uri, uri=True, timeout=BUSY_SECONDS, check_same_thread=False
-        ),
-        poolclass=QueuePool,
-        hide_parameters=True,
-        pool_size=8,
-        max_overflow=CONNECTIONS_MAX - 8,
-        pool_timeout=BUSY_SECONDS,
-    )
-
-    @event.listens_for(engine, "connect")
-    def _prepare(connection: Any, _entry: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # transactions begin where we say so, below
-        for pragma in pragmas:
-            connection.execute(pragma)
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get(_WRITES, False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
-    return engine
-
-
-def _postgres_engine(url: URL, *, read_only: bool, binary: bool) -> Engine:
-    options = (
-        [*_POSTGRES_OPTIONS, "-c default_transaction_read_only=on"]
-        if read_only
-        else [*_POSTGRES_OPTIONS]
-    )
-    given = url.query.get("options")
-    if given:
-        options.append(given if isinstance(given, str) else " ".join(given))
-    engine = create_engine(
-        url,
-        hide_parameters=True,
-        pool_size=8,
-        max_overflow=CONNECTIONS_MAX - 8,
-        pool_timeout=BUSY_SECONDS,
-        pool_pre_ping=True,
-        connect_args={
-            "connect_timeout": 5,
-            "options": " ".join(options),
-            "application_name": "replicator",
-            "cursor_factory": _BinaryCursor if binary else psycopg.Cursor,
-        },
-    )
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        if connection.get_execution_options().get(_WRITES, False):
-            connection.exec_driver_sql(_LOCK)
-
-    return engine
-
-
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn the driver's errors into ours, at the edge.
@@ -254,7 +159,7 @@ def translated() -> Iterator[None]:
             ) from error
         raise StoreUnavailable(f"the database does not answer: {reason}") from error
     except exc.ProgrammingError as error:
-        if isinstance(error.orig, psycopg.errors.UndefinedTable):
+        if getattr(error.orig, "sqlstate", None) == _UNDEFINED_TABLE:
             raise ConfigurationError(
                 "the database is not set up: run `replicator migrate`"
             ) from error
