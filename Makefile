@@ -37,7 +37,7 @@ venv: $(VENV)/.dev ## check the machine, make .venv with everything for developm
 
 # --- run ------------------------------------------------------------------------------------------
 
-demo: $(VENV)/.runtime ## run a small pool on this machine (POSTS=n chooses how many posts)
+demo: $(VENV)/.runtime ## run a pool of three nodes on this machine (POSTS=file publishes yours)
 	@$(BIN)/replicator demo $(if $(POSTS),--posts $(POSTS))
 
 bench: $(VENV)/.dev ## measure delivery, catch-up and repair
