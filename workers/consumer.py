@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from celery import bootsteps
+from celery.worker import state
 from celery.worker.consumer import Consumer
 
 from replicator.adapters.queues import dead_letter_queue, is_amqp
@@ -101,3 +102,18 @@ class NodeConsumer(Consumer):
             VisibilityHeartbeat,
             DeadLetterQueue,
         ]
+
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Give up a broken connection; what it held is given out again after its time-out.
+
+        A message can only be acknowledged on the connection it came by. Once that is closed, a
+        Redis channel answers both an acknowledgement (of a task that ran on) and its own putting
+        back of what it holds with an error that ends the whole worker; so neither is tried.
+        """
+        for request in (*state.active_requests, *state.reserved_requests):
+            request.acknowledged = True
+        if self.connection is not None and not is_amqp(self.app.conf.broker_url):
+            transport: Any = self.connection.transport
+            for channel in transport.channels:
+                channel.qos.restore_at_shutdown = False
+        super().on_connection_error_after_connected(exc)
