@@ -3,7 +3,7 @@
 A cursor moves only in the transaction that stores, decides or records as a gap every ref before
 it, so that losing all of Redis loses nothing. A page of mostly unknown refs is followed by a page
 of models (history is on its way: one round trip instead of two), a page of mostly known posts by
-a page of refs. The next page is asked for while this one is being verified and stored.
+a page of refs. The next page is asked for, read and verified while this one is being stored.
 """
 
 import secrets
@@ -23,10 +23,9 @@ from replicator.errors import (
     ReplicatorError,
 )
 from replicator.node.context import Node
-from replicator.node.conversation import Heard
 from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.health import ask, reachable
-from replicator.node.intake import judge
+from replicator.node.intake import Judged, judge
 from replicator.node.ports import Peer, Pending
 from replicator.protocol import codec
 from replicator.protocol.ids import Cursor, NodeId
@@ -106,6 +105,15 @@ def _guarded_run(node: Node, peer_id: NodeId) -> Pulled:
     return Pulled(peer_id, run.asked, run.stored, run.wanted, more, ended)
 
 
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page as it came, its posts judged; nothing of it is stored yet."""
+
+    answer: PullAnswer
+    refs: Sequence[Ref]
+    judged: Sequence[Judged]
+
+
 class _Run:
     """One slice of pulling from one peer; counts what it did as it goes."""
 
@@ -120,45 +128,38 @@ class _Run:
     def pages(self) -> None:
         """Take page after page until there is no more, or the slice is over."""
         want: Want = "refs"
-        coming: Pending[Heard] | None = self._ask(self.cursor, want)
+        coming: Pending[_Page] | None = self._ask(self.cursor, want)
         while coming is not None:
-            heard = coming.result()
+            page = coming.result()
             self.asked += 1
-            answer = _page_of(heard)
-            if answer.refs is not None and want == "refs" and self._mostly_new(answer.refs):
+            if page.refs and want == "refs" and self._mostly_new(page.refs):
                 want = "models"
                 coming = self._ask(self.cursor, want)
                 continue
-            coming = self._ask_on(answer, want)
-            new = self._take(heard, answer)
-            if answer.models is not None and 2 * new < len(answer.models):
+            coming = self._ask_on(page.answer, want)
+            new = self._take(page)
+            if 2 * new < len(page.judged):
                 want = "refs"
 
-    def _ask(self, after: Cursor | None, want: Want) -> Pending[Heard]:
+    def _ask(self, after: Cursor | None, want: Want) -> Pending[_Page]:
         request = Pull(after=after, limit=self._node.limits.items_max, want=want)
-        return self._node.background.submit(
-            partial(ask, self._node, self._peer, request, expected=_RESTART_ON)
-        )
+        return self._node.background.submit(partial(_page, self._node, self._peer, request))
 
-    def _ask_on(self, answer: PullAnswer, want: Want) -> Pending[Heard] | None:
+    def _ask_on(self, answer: PullAnswer, want: Want) -> Pending[_Page] | None:
         self.more = answer.more and answer.cursor != self.cursor
         if self.more and self._node.clock.monotonic() < self._deadline:
             return self._ask(answer.cursor, want)
         return None
 
-    def _mostly_new(self, items: Sequence[Any]) -> bool:
-        refs = _refs_of(items)
+    def _mostly_new(self, refs: Sequence[Ref]) -> bool:
         return 2 * len(self._node.store.known({ref.digest for ref in refs})) < len(refs)
 
-    def _take(self, heard: Heard, answer: PullAnswer) -> int:
+    def _take(self, page: _Page) -> int:
         """Commit one page with its cursor; return how many of its items were new."""
-        node, peer = self._node, self._peer
-        sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
-        judged = judge(node, answer.models or (), peer.id, sender)
-        refs = _refs_of(answer.refs or ())
-        incoming = [item.incoming for item in judged if item.incoming is not None]
-        objected = [item.post.ref for item in judged if item.post and item.objection]
-        gaps = _worth_fetching(node, [*refs, *objected])
+        node, peer, answer = self._node, self._peer, page.answer
+        incoming = [item.incoming for item in page.judged if item.incoming is not None]
+        objected = [item.post.ref for item in page.judged if item.post and item.objection]
+        gaps = _worth_fetching(node, [*page.refs, *objected])
         node.store.record_pull(
             peer.id,
             self.cursor,
@@ -176,10 +177,15 @@ class _Run:
         return len(incoming) + len(gaps)
 
 
-def _page_of(heard: Heard) -> PullAnswer:
-    if not isinstance(heard.answer, PullAnswer):
+def _page(node: Node, peer: Peer, request: Pull) -> _Page:
+    """Ask for a page and judge its posts; runs beside the storing of the page before it."""
+    heard = ask(node, peer, request, expected=_RESTART_ON)
+    answer = heard.answer
+    if not isinstance(answer, PullAnswer):
         raise BadAnswer("pull was answered with something else than a page")
-    return heard.answer
+    sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
+    judged = judge(node, answer.models or (), peer.id, sender)
+    return _Page(answer, _refs_of(answer.refs or ()), judged)
 
 
 def _refs_of(items: Sequence[Any]) -> list[Ref]:

@@ -159,9 +159,9 @@ class Pool:
 def trio() -> tuple[Pool, Member, Member, Member]:
     """Return a pool of three acquainted members."""
     pool = Pool()
-    members = [pool.add(name) for name in ("alpha", "beta", "gamma")]
-    pool.acquaint(*members)
-    return pool, *members
+    alpha, beta, gamma = (pool.add(name) for name in ("alpha", "beta", "gamma"))
+    pool.acquaint(alpha, beta, gamma)
+    return pool, alpha, beta, gamma
 
 
 def pair(**options: Any) -> tuple[Pool, Member, Member]:
