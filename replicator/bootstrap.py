@@ -47,7 +47,7 @@ def open_node(settings: Settings) -> Node:
         policy=settings.policy,
         store=SqlStore(settings.database_url, limits),
         work=RedisWorkState(settings.work, settings.prefix, limits),
-        doorbell=KombuDoorbell(settings.broker, settings.node_id),
+        doorbell=KombuDoorbell(settings.broker, settings.node_id, limits),
         transport=HttpTransport(connect_seconds=limits.connect_seconds),
         clock=SystemClock(),
         random=random.SystemRandom(),
