@@ -19,7 +19,7 @@ from rich.console import Console
 from replicator.adapters.loopback import LOOPBACK
 from replicator.cli.founding import TOKEN_FILE
 from replicator.node.ports import Query
-from replicator.protocol.ids import Cursor, GlobalId
+from replicator.protocol.ids import GlobalId
 from tests.bench.corpus import drafts
 from tests.bench.figures import Figure, percentile
 from tests.bench.nodes import BenchNode, Pool, all_up
@@ -120,7 +120,8 @@ def _latencies(
     ids = {GlobalId(f"{nodes[0].node_id}/{post['id']}") for post in posts}
     done = Event()
     with ThreadPoolExecutor(NODES) as threads:
-        watched = [threads.submit(_watch, node, ids, done) for node in nodes]
+        watchers = [_Watcher(node, ids) for node in nodes]
+        watched = [threads.submit(watcher.follow, done) for watcher in watchers]
         sent = _publish_steadily(nodes[0], publisher, posts)
         end = time.perf_counter() + _DEADLINE_SECONDS
         while not all(future.done() for future in watched) and time.perf_counter() < end:
@@ -147,18 +148,26 @@ def _publish_steadily(
     return sent
 
 
-def _watch(node: BenchNode, ids: set[GlobalId], done: Event) -> dict[GlobalId, float]:
-    """Follow a store until it holds ``ids``; return when each was seen first."""
-    reader = node.reader()
-    seen: dict[GlobalId, float] = {}
-    cursor: Cursor = reader.end_cursor()
-    last = reader.last_change()
-    while len(seen) < len(ids) and not done.wait(_POLL_SECONDS):
-        if reader.last_change() == last:
-            continue
-        page = reader.ref_page(Query(limit=1_000), cursor)
-        now = time.perf_counter()
-        seen.update({ref.id: now for ref in page.refs if ref.id in ids})
-        cursor, last = page.cursor, last + len(page.refs)
-    reader.close()
-    return seen
+class _Watcher:
+    """Follows a store from where it is now until it holds ``ids``."""
+
+    def __init__(self, node: BenchNode, ids: set[GlobalId]) -> None:
+        self._ids = ids
+        self._reader = node.reader()
+        self._cursor = self._reader.end_cursor()
+
+    def follow(self, done: Event) -> dict[GlobalId, float]:
+        """Return when each of the ids was seen first, in seconds of `time.perf_counter`."""
+        seen: dict[GlobalId, float] = {}
+        last = -1
+        while len(seen) < len(self._ids) and not done.wait(_POLL_SECONDS):
+            latest = self._reader.last_change()
+            if latest == last:
+                continue
+            page = self._reader.ref_page(Query(limit=1_000), self._cursor)
+            now = time.perf_counter()
+            seen.update({ref.id: now for ref in page.refs if ref.id in self._ids})
+            self._cursor = page.cursor
+            last = -1 if page.more else latest
+        self._reader.close()
+        return seen
