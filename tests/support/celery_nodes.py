@@ -161,7 +161,10 @@ class LocalWorker(Local, CeleryWorkerContainer):
         paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
         super().__init__(
             LocalProcess(
-                self.node_name.partition("@")[0], changed, folder, {**env, "PYTHONPATH": ":".join(paths)}
+                self.node_name.partition("@")[0],
+                changed,
+                folder,
+                {**env, "PYTHONPATH": ":".join(paths)},
             )
         )
 

@@ -68,8 +68,6 @@ def published(
     return Incoming(one, None, kept, kept if entry is None else frozenset(entry))
 
 
-def received(
-    one: Post, *, node: NodeId = THERE, pools: Iterable[KeyText] = (POOL,)
-) -> Incoming:
+def received(one: Post, *, node: NodeId = THERE, pools: Iterable[KeyText] = (POOL,)) -> Incoming:
     """Return a post that a pool-mate delivered."""
     return Incoming(one, node, frozenset(pools))
