@@ -97,6 +97,7 @@ class LocalRabbit(Local, RabbitMQContainer):
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         self._port, distribution, self._epmd = free_port(), free_port(), free_port()
         (folder / "plugins").write_text("[].\n")
         (folder / "rabbitmq.conf").write_text("log.console = true\nlog.console.level = info\n")
@@ -131,6 +132,16 @@ class LocalRabbit(Local, RabbitMQContainer):
         return f"amqp://guest:guest@127.0.0.1:{self._port}//"
 
     host_url = url
+
+    def knows_its_queues(self) -> bool:
+        """Tell whether the names of all quorum queues are on disk.
+
+        RabbitMQ 3.10 writes them up to a second after a queue was declared. When it is killed
+        before that, the queue keeps its messages but cannot be started again ("enoent").
+        """
+        (folder,) = self._folder.glob("db/*/quorum/*")
+        names = (folder / "names.dets").read_bytes()
+        return all(queue.name.encode() in names for queue in folder.iterdir() if queue.is_dir())
 
     def teardown(self) -> None:
         """Stop the server, and Erlang's port mapper, which leaves the server's group."""
