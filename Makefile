@@ -45,11 +45,15 @@ bench: $(VENV)/.dev ## measure delivery, catch-up and repair
 
 # --- test and check -------------------------------------------------------------------------------
 
-test: $(VENV)/.dev ## run every lane of tests, then a table of times
-	@.ci/lanes -m "not slow and not soak" $(PYTEST_ARGS) -- $(LANES)
+# No package registry has this server, so only test-full asks for it (Debian's rabbitmq-server).
+RABBITMQ := $(wildcard /usr/lib/rabbitmq/bin/rabbitmq-server)
 
-test-full: $(VENV)/.dev ## the same with the slow tests
-	@.ci/lanes -m "not soak" $(PYTEST_ARGS) -- $(LANES)
+test: $(VENV)/.dev ## run every lane of tests, then a table of times
+	@.ci/lanes -m "not slow and not soak and not rabbitmq" $(PYTEST_ARGS) -- $(LANES)
+
+test-full: $(VENV)/.dev ## the same with the slow tests, and those of RabbitMQ where it is installed
+	@$(if $(RABBITMQ),,echo "rabbitmq-server is not installed: its tests are left out")
+	@.ci/lanes -m "not soak$(if $(RABBITMQ),, and not rabbitmq)" $(PYTEST_ARGS) -- $(LANES)
 
 soak: $(VENV)/.dev ## run the soak tests: hours of random seeds and faults
 	@.ci/lanes -m "soak" --timeout 0 $(PYTEST_ARGS) -- system simulation
