@@ -3,11 +3,11 @@
 A cursor moves only in the transaction that stores, decides or records as a gap every ref before
 it, so that losing all of Redis loses nothing. A page of mostly unknown refs is followed by a page
 of models (history is on its way: one round trip instead of two), a page of mostly known posts by
-a page of refs. The next page is asked for, read and verified while this one is being stored.
+a page of refs. Pages after the present one are asked for and verified while it is being stored.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from replicator.errors import (
     ReplicatorError,
 )
 from replicator.node.context import Node
+from replicator.node.conversation import Heard
 from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.health import ask, reachable
 from replicator.node.intake import Judged, judge
@@ -107,85 +108,105 @@ def _guarded_run(node: Node, peer_id: NodeId) -> Pulled:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """A page as it came, its posts judged; nothing of it is stored yet."""
+    """A page whose posts are judged; nothing of it is stored yet. ``before``: asked from there."""
 
-    answer: PullAnswer
+    before: Cursor | None
+    after: Cursor
     refs: Sequence[Ref]
     judged: Sequence[Judged]
 
 
 class _Run:
-    """One slice of pulling from one peer; counts what it did as it goes."""
+    """One slice of pulling from one peer; counts what it did as it goes.
+
+    Three pages are in work at a time: one is stored here, the next is judged and the one after
+    it asked for in the background.
+    """
 
     def __init__(self, node: Node, peer: Peer, deadline: float) -> None:
         self._node = node
         self._peer = peer
         self._deadline = deadline
+        self._want: Want = "refs"
         self.cursor = peer.pulled
         self.asked = self.stored = self.wanted = 0
         self.more = False
 
     def pages(self) -> None:
         """Take page after page until there is no more, or the slice is over."""
-        want: Want = "refs"
-        coming: Pending[_Page] | None = self._ask(self.cursor, want)
+        judging: Pending[_Page] | None = None
+        try:
+            for before, heard in self._answers():
+                following = self._judge(before, heard)
+                if judging is not None:
+                    self._take(judging.result())
+                judging = following
+        finally:
+            # also when asking on failed: what came before the failure is kept
+            if judging is not None:
+                self._take(judging.result())
+
+    def _answers(self) -> Iterator[tuple[Cursor | None, Heard]]:
+        """Yield each page with the cursor it was asked from, having asked for the next one."""
+        after = self.cursor
+        coming: Pending[Heard] | None = self._ask(after)
         while coming is not None:
-            page = coming.result()
+            heard = coming.result()
             self.asked += 1
-            if page.refs and want == "refs" and self._mostly_new(page.refs):
-                want = "models"
-                coming = self._ask(self.cursor, want)
+            answer = _page_of(heard)
+            if self._want == "refs" and self._mostly_new(_refs_of(answer.refs or ())):
+                self._want = "models"
+                coming = self._ask(after)
                 continue
-            coming = self._ask_on(page.answer, want)
-            new = self._take(page)
-            if 2 * new < len(page.judged):
-                want = "refs"
+            before, after = after, answer.cursor
+            self.more = answer.more and after != before
+            goes_on = self.more and self._node.clock.monotonic() < self._deadline
+            coming = self._ask(after) if goes_on else None
+            yield before, heard
 
-    def _ask(self, after: Cursor | None, want: Want) -> Pending[_Page]:
-        request = Pull(after=after, limit=self._node.limits.items_max, want=want)
-        return self._node.background.submit(partial(_page, self._node, self._peer, request))
+    def _ask(self, after: Cursor | None) -> Pending[Heard]:
+        request = Pull(after=after, limit=self._node.limits.items_max, want=self._want)
+        return self._node.background.submit(
+            partial(ask, self._node, self._peer, request, expected=_RESTART_ON)
+        )
 
-    def _ask_on(self, answer: PullAnswer, want: Want) -> Pending[_Page] | None:
-        self.more = answer.more and answer.cursor != self.cursor
-        if self.more and self._node.clock.monotonic() < self._deadline:
-            return self._ask(answer.cursor, want)
-        return None
+    def _judge(self, before: Cursor | None, heard: Heard) -> Pending[_Page]:
+        return self._node.background.submit(partial(_judged, self._node, self._peer, before, heard))
 
     def _mostly_new(self, refs: Sequence[Ref]) -> bool:
         return 2 * len(self._node.store.known({ref.digest for ref in refs})) < len(refs)
 
-    def _take(self, page: _Page) -> int:
-        """Commit one page with its cursor; return how many of its items were new."""
-        node, peer, answer = self._node, self._peer, page.answer
+    def _take(self, page: _Page) -> None:
+        """Commit one page with its cursor."""
+        node, peer = self._node, self._peer
         incoming = [item.incoming for item in page.judged if item.incoming is not None]
         objected = [item.post.ref for item in page.judged if item.post and item.objection]
         gaps = _worth_fetching(node, [*page.refs, *objected])
+        # from where it was asked for: no page before it can be passed over
         node.store.record_pull(
-            peer.id,
-            self.cursor,
-            answer.cursor,
-            posts=incoming,
-            gaps=gaps,
-            now=node.clock.now(),
+            peer.id, page.before, page.after, posts=incoming, gaps=gaps, now=node.clock.now()
         )
-        self.cursor = answer.cursor
+        self.cursor = page.after
         self.stored += len(incoming)
         self.wanted += len(gaps)
+        if 2 * (len(incoming) + len(gaps)) < len(page.judged):
+            self._want = "refs"
         if gaps:
             _queue(node, peer.id, gaps)
         ring_lanes(node, incoming)
-        return len(incoming) + len(gaps)
 
 
-def _page(node: Node, peer: Peer, request: Pull) -> _Page:
-    """Ask for a page and judge its posts; runs beside the storing of the page before it."""
-    heard = ask(node, peer, request, expected=_RESTART_ON)
-    answer = heard.answer
-    if not isinstance(answer, PullAnswer):
+def _page_of(heard: Heard) -> PullAnswer:
+    if not isinstance(heard.answer, PullAnswer):
         raise BadAnswer("pull was answered with something else than a page")
+    return heard.answer
+
+
+def _judged(node: Node, peer: Peer, before: Cursor | None, heard: Heard) -> _Page:
+    answer = _page_of(heard)
     sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
     judged = judge(node, answer.models or (), peer.id, sender)
-    return _Page(answer, _refs_of(answer.refs or ()), judged)
+    return _Page(before, answer.cursor, _refs_of(answer.refs or ()), judged)
 
 
 def _refs_of(items: Sequence[Any]) -> list[Ref]:

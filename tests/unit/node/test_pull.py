@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from replicator.adapters.memory.store import MemoryStore
-from replicator.errors import CursorConflict
+from replicator.errors import CursorConflict, PeerUnavailable
 from replicator.limits import Limits
 from replicator.node.fetch import fetch
 from replicator.node.ports import WireAnswer
@@ -33,6 +33,22 @@ class Slow:
 
     def get(self, url: str, *, seconds: float, bytes_max: int) -> WireAnswer:
         raise NotImplementedError
+
+
+class FailingAfter(Slow):
+    """A transport that reaches nobody after some calls."""
+
+    def __init__(self, pool: Pool, calls: int) -> None:
+        super().__init__(pool, seconds=0)
+        self.calls_left = calls
+
+    def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float, bytes_max: int
+    ) -> WireAnswer:
+        self.calls_left -= 1
+        if self.calls_left < 0:
+            raise PeerUnavailable("gone")
+        return super().post(url, headers, body, seconds=seconds, bytes_max=bytes_max)
 
 
 def quiet(*members: Member) -> None:
@@ -102,6 +118,53 @@ def test_a_slice_ends_in_time_and_tells_that_there_is_more() -> None:
     rang = pool.settle()
     assert {ring.task for ring in rang} <= {"pull", "fetch"}
     assert beta.digests() == alpha.digests()
+
+
+@pytest.mark.parametrize("calls", [0, 1, 3, 5])
+def test_what_came_before_a_failure_is_kept_and_nothing_is_passed_over(calls: int) -> None:
+    pool = Pool()
+    transport = FailingAfter(pool, calls)
+    alpha, beta = pool.add("alpha"), pool.add("beta", transport=transport)
+    pool.acquaint(alpha, beta)
+    alpha.publish_many(1_700)
+    report = pull(beta.node, alpha.id)
+    pages = max(0, calls - 1)  # the first call brought refs, which are asked for as models
+    assert len(beta.digests()) == min(1_700, 500 * pages)
+    assert (report.ended, report.more) == (
+        ("PeerUnavailable", False) if calls < 5 else ("done", False)
+    )
+    transport.calls_left = 1_000
+    pool.clock.advance(2)
+    pull(beta.node, alpha.id)
+    pool.settle()
+    assert beta.digests() == alpha.digests()
+
+
+def test_a_cursor_that_another_worker_moved_ends_the_run_without_a_hole() -> None:
+    pool = Pool()
+
+    class Overtaking(Slow):
+        def post(
+            self,
+            url: str,
+            headers: Mapping[str, str],
+            body: bytes,
+            *,
+            seconds: float,
+            bytes_max: int,
+        ) -> WireAnswer:
+            answer = super().post(url, headers, body, seconds=seconds, bytes_max=bytes_max)
+            peer = beta.peer(alpha)
+            if peer.pulled is not None:
+                beta.store.record_pull(alpha.id, peer.pulled, None, now=NOW_MS)
+            return answer
+
+    alpha, beta = pool.add("alpha"), pool.add("beta", transport=Overtaking(pool, seconds=0))
+    pool.acquaint(alpha, beta)
+    alpha.publish_many(2_100)
+    report = pull(beta.node, alpha.id)
+    assert (report.ended, report.more) == ("overtaken", False)
+    assert beta.peer(alpha).pulled is None
 
 
 def test_a_peer_with_a_new_log_is_pulled_again_from_the_epoch() -> None:
