@@ -105,5 +105,7 @@ def _worker(settings: Settings) -> dict[str, Any]:
 def _beat(settings: Settings) -> dict[str, Any]:
     return {
         "beat_schedule": beat_schedule(settings.limits),
+        # By name: it rings no more while enough messages wait.
+        "beat_scheduler": "workers.beat:NodeScheduler",
         "beat_schedule_filename": str(settings.home / "run" / "beat-schedule"),
     }

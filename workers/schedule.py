@@ -1,8 +1,8 @@
 """What the beat rings: the reconciler's tick and the upkeep. Pure.
 
-Entries expire: while no worker runs, ticks are dropped when their time is over instead of piling
-up; one tick is as good as a hundred. Nothing else is scheduled here. When a peer's turn comes is
-stored state that the tick reads.
+Entries expire: a tick that waited too long is not worked off, as one is as good as a hundred (and
+`workers.beat` sends none where enough of them wait). Nothing else is scheduled here. When a peer's
+turn comes is stored state that the tick reads.
 """
 
 from typing import Any, Final

@@ -30,7 +30,8 @@ from tests.integration.workers.conftest import Queues, StartWorker
 from tests.support.celery_nodes import free_port, worker_environment
 from tests.support.processes import LocalProcess
 from tests.support.refs import ref
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, holds
+from workers.beat import WAITING_MAX
 
 BETA = NodeId("beta.example")
 GATEWAY = "gateway-of-the-test"
@@ -181,7 +182,8 @@ def test_the_beat_rings_and_old_ticks_are_dropped(
         worker_environment({"REPLICATOR_HOME": str(settings.home)}),
     )
     try:
-        eventually(lambda: queues.waiting("upkeep") >= 6, "ticks that nobody takes")
+        eventually(lambda: queues.waiting("upkeep") == WAITING_MAX, "ticks that nobody takes")
+        holds(lambda: queues.waiting("upkeep") == WAITING_MAX, "no more than these", seconds=2)
         worker = start_worker("lanes")
         eventually(lambda: queues.waiting("upkeep") <= 1, "an empty queue")
         eventually(lambda: "Discarding revoked task: replicator" in worker.logs(), "old ticks")
