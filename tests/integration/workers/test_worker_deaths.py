@@ -53,8 +53,9 @@ def test_a_killed_workers_task_is_taken_over(
     first = start_worker(kind, "first", 1)
     celery_setup_app.send_task("test.note", (str(notes), 2.0), queue=LANE_OF[kind])
     eventually(lambda: lines(notes, "start"), "the start of the task")
-    start_worker(kind, "second", 1)
     first.kill()
+    assert lines(notes, "end") == []
+    start_worker(kind, "second", 1)
     eventually(lambda: len(lines(notes, "start")) == 2, "the take-over", seconds=TAKE_OVER_SECONDS)
     eventually(lambda: lines(notes, "end"), "the end of the task")
     eventually(lambda: queues.unacknowledged() == 0, "its acknowledgement")
