@@ -12,14 +12,17 @@ from celery import Celery
 from pytest_celery import RedisTestBroker
 
 from replicator.adapters.broker import KombuDoorbell
+from replicator.adapters.celery_commands import CeleryCommands
 from replicator.adapters.queue_names import LANES, queue_name
 from replicator.node.ports import Ring
 from replicator.protocol.ids import NodeId
 from replicator.settings import Settings
 from tests.integration.workers.conftest import LIMITS, NODE, StartWorker
-from tests.support.celery_nodes import RABBITMQ, LocalRabbit
+from tests.support.celery_nodes import RABBITMQ, LocalRabbit, worker_environment
 from tests.support.home import make_home
-from tests.support.waiting import eventually
+from tests.support.processes import LocalProcess
+from tests.support.waiting import eventually, holds
+from workers.beat import WAITING_MAX
 
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.timeout(180)]
 
@@ -119,7 +122,24 @@ def test_what_kills_every_worker_ends_among_the_dead_letters(
     eventually(lambda: waiting(rabbit, f"{NODE}.dead") == 1, "the dead letter")
 
 
-def test_workers_and_doorbells_go_on_after_the_broker_was_killed(
+@pytest.fixture
+def beat(settings: Settings) -> Iterator[LocalProcess]:
+    command = CeleryCommands(settings.home, NODE).beat()
+    environment = worker_environment({"REPLICATOR_HOME": str(settings.home)})
+    process = LocalProcess("beat", command, settings.home / "logs", environment)
+    yield process
+    process.remove()
+
+
+def test_ticks_that_nobody_takes_do_not_pile_up(rabbit: LocalRabbit, beat: LocalProcess) -> None:
+    upkeep = queue_name(NODE, "upkeep")
+    eventually(lambda: waiting(rabbit, upkeep) > 1, "ticks that nobody takes")
+    holds(lambda: waiting(rabbit, upkeep) <= WAITING_MAX, "no more than these", seconds=3)
+    assert b"Error" not in beat.logs()
+
+
+@pytest.mark.usefixtures("beat")
+def test_workers_beat_and_doorbells_go_on_after_the_broker_was_killed(
     rabbit: LocalRabbit,
     settings: Settings,
     start_worker: StartWorker,
@@ -142,3 +162,6 @@ def test_workers_and_doorbells_go_on_after_the_broker_was_killed(
     celery_setup_app.send_task("test.note", (str(notes),), queue=LANE_OF["lanes"])
     eventually(lambda: len(lines(notes, "end")) == 2, "a task after", seconds=60)
     eventually(lambda: worker.logs().count("Task replicator.announce") == 2, "a doorbell after")
+    # Ticks leave no line in a worker's log; without one they wait.
+    worker.teardown()
+    eventually(lambda: waiting(rabbit, queue_name(NODE, "upkeep")) > 0, "a tick after")
