@@ -75,16 +75,26 @@ def pull(node: Node, peer_id: NodeId) -> Pulled:
 
 
 def requeue_gaps(node: Node, peer_id: NodeId) -> int:
-    """Queue refs that earlier pulls passed and that are missing still; return how many."""
+    """Queue refs that earlier pulls passed and that are missing still; return how many are open.
+
+    A gap whose item is a dead letter of this holder is closed: it is the operator's now, and a
+    holder of many must not keep its own log from being pulled for ever.
+    """
     gaps = node.store.gaps(peer_id, node.limits.items_max)
-    if gaps:
-        _queue(node, peer_id, gaps)
-    return len(gaps)
+    refused = {ref.digest for ref in _queue(node, peer_id, gaps)} if gaps else set()
+    if not refused:
+        return len(gaps)
+    letters = node.work.dead(node.limits.dead_letters_max)
+    dead = refused & {letter.ref.digest for letter in letters if letter.holder == peer_id}
+    node.store.drop_gaps(peer_id, dead)
+    return len(gaps) - len(dead)
 
 
-def _queue(node: Node, peer_id: NodeId, refs: Sequence[Ref]) -> None:
-    node.work.want(peer_id, refs, node.clock.now())
+def _queue(node: Node, peer_id: NodeId, refs: Sequence[Ref]) -> list[Ref]:
+    """Queue refs and ring for them; return those that the queue did not take."""
+    taken = node.work.want(peer_id, refs, node.clock.now())
     ring(node, "fetch", [peer_id], f"{len(refs)} refs")
+    return [ref for ref, queued in zip(refs, taken, strict=True) if not queued]
 
 
 def _guarded_run(node: Node, peer_id: NodeId) -> Pulled:

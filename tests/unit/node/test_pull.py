@@ -223,6 +223,24 @@ def test_refs_that_cannot_be_had_at_once_become_gaps_that_survive_a_flush() -> N
     assert beta.store.totals().gaps == 0
 
 
+def test_a_gap_that_became_a_dead_letter_is_closed_so_that_pulling_goes_on() -> None:
+    pool, alpha, beta = pair(limits=Limits(fetch_attempts_max=1))
+    alpha.publish_many(5, "held")
+    pool.settle()
+    alpha.publish("poison")
+    quiet(alpha)
+    pull(beta.node, alpha.id)
+    quiet(beta)
+    for _ in range(2):  # a worker leases the item and dies, twice
+        beta.work.lease(alpha.id, 10, 1 << 20, beta.clock.now())
+        beta.clock.advance(Limits().lease_seconds + 1)
+    assert len(beta.work.dead(10)) == 1
+    assert beta.store.totals().gaps == 1
+    assert pull(beta.node, alpha.id).ended == "done"
+    assert beta.store.totals().gaps == 0
+    assert len(beta.work.dead(10)) == 1
+
+
 def test_a_page_of_posts_from_the_future_does_not_stop_a_pull() -> None:
     pool, alpha, beta = pair()
     alpha.publish("ahead", published=NOW_MS + 90_000_000)
