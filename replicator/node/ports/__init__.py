@@ -1,0 +1,72 @@
+"""The outside things a node needs, as interfaces, each with a twin and one contract suite.
+
+Nothing here does I/O. Adapters (`replicator.adapters`) implement these; use cases receive them.
+Methods raise only errors of `replicator.errors`: the store `StoreUnavailable`, the work state
+`WorkUnavailable`, the doorbell `BrokerUnavailable`, the transport `PeerUnavailable` and
+`BadAnswer`. All times are ms since the Unix epoch, UTC. Every write is idempotent: doing it twice
+is doing it once.
+"""
+
+from replicator.node.ports.outside import (
+    Background,
+    Clock,
+    Doorbell,
+    Pending,
+    Ring,
+    Transport,
+    WireAnswer,
+)
+from replicator.node.ports.records import (
+    Added,
+    Incoming,
+    LanePage,
+    Page,
+    Peer,
+    Pin,
+    Query,
+    RefPage,
+    Totals,
+)
+from replicator.node.ports.store import Store
+from replicator.node.ports.work import (
+    DeadLetter,
+    DoorbellKind,
+    FetchItem,
+    FetchLease,
+    Health,
+    Receipt,
+    RefusalRecord,
+    Reply,
+    Settlement,
+    WorkState,
+)
+
+__all__ = [
+    "Added",
+    "Background",
+    "Clock",
+    "DeadLetter",
+    "Doorbell",
+    "DoorbellKind",
+    "FetchItem",
+    "FetchLease",
+    "Health",
+    "Incoming",
+    "LanePage",
+    "Page",
+    "Peer",
+    "Pending",
+    "Pin",
+    "Query",
+    "Receipt",
+    "RefPage",
+    "RefusalRecord",
+    "Reply",
+    "Ring",
+    "Settlement",
+    "Store",
+    "Totals",
+    "Transport",
+    "WireAnswer",
+    "WorkState",
+]

@@ -1,0 +1,164 @@
+"""The database as a port: posts, the change log, peers, pins and cursors. It is the truth.
+
+Raises `StoreUnavailable` and `ConfigurationError` besides what a method names.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from replicator.node.ports.records import (
+    Added,
+    Incoming,
+    LanePage,
+    Page,
+    Peer,
+    Pin,
+    Query,
+    RefPage,
+    Totals,
+)
+from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
+from replicator.protocol.post import Post, Ref
+
+
+class Store(Protocol):
+    """The database: posts, the change log, peers, pins and cursors. It is the truth.
+
+    The change log is append-only; sequences grow, gaps are normal, and a reader never passes an
+    entry that commits later (see `adapters.sql`). Each method is one transaction.
+    """
+
+    def add(self, items: Sequence[Incoming], now: int) -> list[Added]:
+        """Store posts and their change-log entries; one outcome per item, in order.
+
+        A digest that is stored leaves `gaps`. Posts given twice in one call are stored once.
+        """
+
+    def publish(self, items: Sequence[Incoming], now: int) -> list[Added]:
+        """As `add`, for posts made here: an id that is held with another digest is `CONFLICT`.
+
+        Of two items of one call with the same id the first counts. This node never equivocates.
+        """
+
+    def decide(self, digests: Collection[Digest], reason: str, now: int) -> None:
+        """Record digests as decided against, by lasting policy; they leave `gaps`."""
+
+    def known(self, digests: Collection[Digest]) -> set[Digest]:
+        """Return which of ``digests`` are decided: held, or decided against."""
+
+    def held(self, digests: Collection[Digest]) -> set[Digest]:
+        """Return which of ``digests`` are held."""
+
+    def get(
+        self,
+        *,
+        ids: Collection[GlobalId] = (),
+        digests: Collection[Digest] = (),
+        scopes: frozenset[KeyText] | None = None,
+    ) -> list[Post]:
+        """Return held posts by id or digest within ``scopes`` (as in `Query`), in no set order."""
+
+    def refs(
+        self,
+        *,
+        ids: Collection[GlobalId] = (),
+        digests: Collection[Digest] = (),
+        scopes: frozenset[KeyText] | None = None,
+    ) -> list[Ref]:
+        """As `get`, with refs: content is not read, so the answer is bounded by what is asked."""
+
+    def page(self, query: Query, after: Cursor | None) -> Page:
+        """Return the next posts of the change log after ``after`` (None: from the epoch).
+
+        Raises:
+            Refusal: ``bad-cursor`` where ``after`` is not of this database's log, is past its
+                end, or names another digest than the entry it points at.
+        """
+
+    def ref_page(self, query: Query, after: Cursor | None) -> RefPage:
+        """As `page`, with refs; reads no content."""
+
+    def end_cursor(self) -> Cursor:
+        """Return the cursor after the last change-log entry."""
+
+    def digests(self) -> list[tuple[Digest, int]]:
+        """Return (digest, published) of every held post, ordered by digest."""
+
+    def last_change(self) -> int:
+        """Return the sequence of the last change-log entry, 0 where there is none. Cheap."""
+
+    def totals(self) -> Totals:
+        """Return counts."""
+
+    # peers and cursors
+
+    def peers(self) -> list[Peer]:
+        """Return all peers, ordered by id."""
+
+    def peer(self, node: NodeId) -> Peer | None:
+        """Return one peer, or None."""
+
+    def add_peer(self, node: NodeId, address: str | None, now: int) -> None:
+        """Add a peer, or give a known one another address (None keeps the present one)."""
+
+    def join_pools(self, node: NodeId, pools: Collection[KeyText]) -> bool:
+        """Note that a peer proved membership in pools; return whether any was new.
+
+        When a membership is new, the peer's lane starts from the beginning of the log (``pushed``
+        0), and its pull cursor from the epoch: the scope both share has grown.
+        """
+
+    def set_paused(self, node: NodeId, *, paused: bool) -> None:
+        """Stop or start the lanes towards a peer."""
+
+    def set_clock_offset(self, node: NodeId, offset_ms: int) -> None:
+        """Remember a peer's clock minus ours."""
+
+    def forget_peer(self, node: NodeId) -> bool:
+        """Remove a peer with its pins, pools, cursors and gaps; posts stay. False: not there."""
+
+    def lane(self, peer: Peer, pools: frozenset[KeyText], limit: int, bytes_max: int) -> LanePage:
+        """Return what the lane to ``peer`` has to announce after ``peer.pushed``.
+
+        That is every entry of a post with one of ``pools`` among its entry pools, not received
+        from the peer itself. Looks at a bounded number of entries; ``upto`` moves in any case.
+        """
+
+    def move_lane(self, node: NodeId, before: int, after: int) -> None:
+        """Move ``pushed`` from ``before`` to ``after``; raise `CursorConflict` if it moved."""
+
+    def record_pull(
+        self,
+        node: NodeId,
+        before: Cursor | None,
+        after: Cursor | None,
+        *,
+        posts: Sequence[Incoming] = (),
+        gaps: Sequence[Ref] = (),
+        now: int,
+    ) -> list[Added]:
+        """Commit one pulled page: its posts, what could not be had yet, and the cursor, at once.
+
+        Gaps that are decided already are not kept. Raises `CursorConflict`, and saves nothing,
+        where the cursor is not ``before`` any more.
+        """
+
+    def gaps(self, node: NodeId, limit: int) -> list[Ref]:
+        """Return refs that pulls from ``node`` passed and that are still missing, oldest first."""
+
+    def drop_gaps(self, node: NodeId, digests: Collection[Digest]) -> None:
+        """Forget gaps of one holder (it turned out not to give them)."""
+
+    # pins
+
+    def pins(self, node: NodeId) -> tuple[Pin, ...]:
+        """Return the keys pinned for a node, current first; empty where none is."""
+
+    def all_pins(self, nodes: Collection[NodeId]) -> dict[NodeId, tuple[Pin, ...]]:
+        """Return pins of many nodes in one query; nodes without pins are absent."""
+
+    def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
+        """Pin keys for a node that has none; return False (and change nothing) where it has."""
+
+    def repin(self, node: NodeId, keys: Collection[KeyText], now: int) -> None:
+        """Replace a node's pins by the operator's word; old keys become retired."""
