@@ -19,6 +19,7 @@ from replicator.cli.up_state import up_state
 from tests.support.board import Board, Follower
 
 SEED = 20_240_229
+SOAK_SEEDS = range(1, 21)
 KILLS_PER_KIND = 10
 KINDS = ("gateway", "answers", "lanes", "beat", "valkey")
 CONVERGE_SECONDS = 60.0
@@ -69,8 +70,11 @@ def kill(node: DemoNode, kind: str, chance: random.Random) -> None:
 
 
 @pytest.mark.timeout(280)
-def test_nothing_acknowledged_is_lost_whatever_is_killed(nodes):
-    chance = random.Random(SEED)
+@pytest.mark.parametrize(
+    "seed", [SEED, *(pytest.param(seed, marks=pytest.mark.soak) for seed in SOAK_SEEDS)]
+)
+def test_nothing_acknowledged_is_lost_whatever_is_killed(nodes, seed):
+    chance = random.Random(seed)
     boards = [Board(node.site) for node in nodes[:2]]
     follower = Follower(nodes[2].site)
     for loop in (*boards, follower):
@@ -93,7 +97,7 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(nodes):
     wait_until(
         lambda: all(promised <= set(node.digests()) for node in nodes),
         CONVERGE_SECONDS,
-        f"{len(promised)} acknowledged posts are on all nodes (seed {SEED})",
+        f"{len(promised)} acknowledged posts are on all nodes (seed {seed})",
     )
     wait_until(lambda: promised <= set(follower.seen), 10, "the follower was given them")
     follower.stop()
