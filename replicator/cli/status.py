@@ -10,6 +10,7 @@ from replicator.cli.session import opened_node
 from replicator.cli.up_state import up_state
 from replicator.errors import WorkUnavailable
 from replicator.node.context import Node
+from replicator.node.dead_letters import dead_letters
 
 _SHOWN_MAX: Final = 100
 
@@ -56,7 +57,7 @@ def _work_state(node: Node) -> dict[str, Any] | None:
         peers = [peer.id for peer in node.store.peers()]
         return {
             "queued": dict(node.work.queued()),
-            "dead_letters": len(node.work.dead(_SHOWN_MAX)),
+            "dead_letters": len(dead_letters(node)),
             "health": {
                 peer: {"failures": health.failures, "reason": health.reason}
                 for peer in peers

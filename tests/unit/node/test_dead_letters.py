@@ -1,0 +1,28 @@
+"""What is shown as dead is still missing."""
+
+from replicator.node.dead_letters import dead_letters
+from replicator.node.ports import Incoming, Settlement
+from tests.support.pool import Member, pair
+
+
+def bury(member: Member, holder: Member) -> None:
+    """Give up everything that a holder has."""
+    now = member.clock.now()
+    refs = [post.ref for post in holder.posts()]
+    member.work.want(holder.id, refs, now)
+    lease = member.work.lease(holder.id, len(refs), 10**6, now)
+    assert lease is not None
+    dead = {ref.digest: "not given" for ref in refs}
+    assert member.work.settle(lease, Settlement(dead=dead), now)
+
+
+def test_a_letter_counts_until_its_post_came_another_way_or_is_not_wanted():
+    _, alpha, beta = pair()
+    beta.publish("one", "two", "three")
+    bury(alpha, beta)
+    held, unwanted, missing = beta.posts()
+    assert len(dead_letters(alpha.node)) == 3
+    alpha.store.add([Incoming(held, beta.id)], alpha.clock.now())
+    alpha.store.decide([unwanted.digest], "policy", alpha.clock.now())
+    assert [letter.ref for letter in dead_letters(alpha.node)] == [missing.ref]
+    assert len(alpha.work.dead(10)) == 3
