@@ -1,66 +1,31 @@
 """What `replicator doctor` checks: each check looks at one thing and says what to do about it.
 
-A check never repairs and stores nothing. An error of the project that a check runs into is its
-finding; the other checks still run.
+A check never repairs and stores nothing.
 """
 
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Iterator
+from typing import Final
 from urllib.parse import urlsplit
 
+from replicator.adapters.redis.fitness import examine
 from replicator.adapters.sql.migrate import check_schema
 from replicator.adapters.valkey import WORK_URL_FILE
+from replicator.cli.findings import Check, Finding, Subject
 from replicator.cli.founding import TOKEN_FILE
+from replicator.cli.peer_checks import peers
 from replicator.cli.up_state import up_state
-from replicator.errors import ReplicatorError
-from replicator.node.contact import introduce
-from replicator.node.context import Node
-from replicator.node.ports import Peer
-from replicator.protocol.messages import PROTOCOL_VERSION
-from replicator.protocol.node_document import keys_of
-from replicator.settings import CONFIG_NAME, Settings
+from replicator.errors import WorkUnavailable
+from replicator.node.dead_letters import dead_letters
+from replicator.settings import CONFIG_NAME
 
-Level = Literal["ok", "warn", "fail"]
 _LOOPBACK: Final = ("127.", "localhost:", "[::1]")
 _DISK_WARN_BYTES: Final = 1024**3
 _DISK_FAIL_BYTES: Final = 100 * 1024**2
 _BROKER_SECONDS: Final = 3.0
 _PORTS: Final = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found; ``advice`` says what to do where something is wrong."""
-
-    check: str
-    level: Level
-    message: str
-    advice: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is looked at; ``node`` is None where it cannot be opened."""
-
-    settings: Settings
-    node: Node | None
-
-
-Check = Callable[[Subject], Iterator[Finding]]
-
-
-def guarded(name: str, check: Check, subject: Subject) -> list[Finding]:
-    """Run one check; an error it raises is its last finding."""
-    found: list[Finding] = []
-    try:
-        found += check(subject)
-    except (ReplicatorError, OSError) as error:
-        found.append(Finding(name, "fail", " ".join(str(error).split())))
-    return found
 
 
 def configuration(subject: Subject) -> Iterator[Finding]:
@@ -127,17 +92,31 @@ def work(subject: Subject) -> Iterator[Finding]:
         return
     if subject.node is not None:
         try:
+            yield from _server(settings.work_url)
             queued = sum(subject.node.work.queued().values())
-            dead = len(subject.node.work.dead(1))
-        except ReplicatorError as error:
-            advice = "start the node with replicator up, or look at work_url"
+            yield Finding("work", "ok", f"{queued:,} posts to fetch")
+            dead = len(dead_letters(subject.node))
+        except WorkUnavailable as error:
+            advice = "start the node with replicator up, or look at work_url (server, password)"
             yield Finding("work", "fail", str(error), advice)
             return
-        yield Finding("work", "ok", f"Redis or Valkey answers; {queued:,} posts to fetch")
         if dead:
-            yield Finding("work", "warn", "there are dead letters", "see: replicator status")
+            text = f"{dead:,} posts were given up by all who were asked"
+            yield Finding("work", "warn", text, "see: replicator status")
     if settings.broker_url is not None:
         yield _broker(settings.broker_url)
+
+
+def _server(url: str) -> Iterator[Finding]:
+    """Check that the server has what a node needs of it, and forgets nothing by itself."""
+    server = examine(url)
+    if server.lacks:
+        text = f"{server.name} has no {', '.join(server.lacks)}"
+        yield Finding("work", "fail", text, "run Valkey, or Redis 7 or newer")
+    if server.evicts:
+        text = f"{server.name} drops what it should keep when its memory is full"
+        yield Finding("work", "warn", text, "set maxmemory-policy noeviction in its configuration")
+    yield Finding("work", "ok", f"{server.name} answers")
 
 
 def _broker(url: str) -> Finding:
@@ -185,57 +164,6 @@ def disk(subject: Subject) -> Iterator[Finding]:
         yield Finding("disk", "ok", text)
     if not os.access(subject.settings.home, os.W_OK):
         yield Finding("disk", "fail", "the home cannot be written", "run as its owner")
-
-
-def peers(subject: Subject) -> Iterator[Finding]:
-    """Check every peer: reached, under the pinned key, in a common pool, clocks together."""
-    node = subject.node
-    if node is None:
-        return
-    known = node.store.peers()
-    if not known:
-        yield Finding("peers", "warn", "no peers", "replicator peers add URL")
-    for peer in known:
-        try:
-            yield from _peer(node, peer)
-        except ReplicatorError as error:
-            yield Finding("peers", "fail", f"{peer.id}: {error}", "is it up, is its address right?")
-
-
-def _peer(node: Node, peer: Peer) -> Iterator[Finding]:
-    if peer.address is None:
-        yield Finding("peers", "ok", f"{peer.id}: no address, it speaks to us")
-        return
-    introduction = introduce(node, peer.address)
-    document = introduction.document
-    if document.id != peer.id:
-        text = f"{peer.id}: at its address is {document.id}"
-        yield Finding("peers", "fail", text, "replicator peers add ID with the right address")
-        return
-    pinned = set(introduction.pinned)
-    if pinned and not pinned & set(keys_of(document)):
-        text = f"{peer.id} has other keys than those pinned"
-        yield Finding("peers", "fail", text, f"ask its operator, then: peers trust {peer.id}")
-    elif PROTOCOL_VERSION not in document.protocols:
-        spoken = ", ".join(document.protocols)
-        yield Finding("peers", "fail", f"{peer.id} speaks {spoken}", "update the older node")
-    elif not node.identity.pools & set(document.pools):
-        text = f"{peer.id} shares no pool with this node"
-        yield Finding("peers", "warn", text, "one of you needs the other's pool key")
-    else:
-        yield Finding("peers", "ok", f"{peer.id} answers at {peer.address}")
-    yield _clock(node, peer, document.time)
-
-
-def _clock(node: Node, peer: Peer, time_ms: int) -> Finding:
-    """Compare clocks by the time in the peer's signed document; the way there is not counted."""
-    apart = (time_ms - node.clock.now()) / 1000
-    text = f"the clock of {peer.id} is {abs(apart):.1f} s {'ahead' if apart > 0 else 'behind'}"
-    advice = "let both machines keep time by NTP"
-    window = node.limits.window_seconds
-    if abs(apart) > window:
-        return Finding("clock", "fail", text, advice)
-    return Finding("clock", "warn" if abs(apart) > window / 4 else "ok", text, advice)
 
 
 CHECKS: Final[dict[str, Check]] = {

@@ -7,7 +7,8 @@ from typing import Final
 import click
 
 from replicator import bootstrap
-from replicator.cli.checks import CHECKS, Finding, Subject, guarded
+from replicator.cli.checks import CHECKS
+from replicator.cli.findings import Finding, Subject, guarded
 from replicator.cli.home import settings_of
 from replicator.cli.output import emit, json_option
 from replicator.cli.session import NO_SERVER, log_to_stderr
