@@ -11,7 +11,8 @@ import click
 from replicator.cli.output import emit, iso, json_option, printable, table
 from replicator.cli.session import known_peer, opened_node
 from replicator.errors import ConfigurationError, WorkUnavailable
-from replicator.node.contact import Introduction, accept, introduce
+from replicator.node.contact import Introduction, accept, forgive, introduce
+from replicator.node.contact import trust as pin_anew
 from replicator.node.context import Node
 from replicator.node.ports import Health, Peer
 from replicator.protocol.ids import KeyText, NodeId, parse_key, parse_node_id
@@ -57,6 +58,7 @@ def add(home: Path, target: str, address: str | None, *, yes: bool, as_json: boo
 def _add_by_id(node: Node, target: str, address: str | None) -> None:
     peer_id = _not_ourselves(node, parse_node_id(target))
     node.store.add_peer(peer_id, address and _url(address), node.clock.now())
+    forgive(node, peer_id)
 
 
 def _add_by_url(node: Node, url: str, *, yes: bool) -> Peer:
@@ -136,7 +138,7 @@ def trust(home: Path, peer: str, keys: tuple[str, ...], *, yes: bool) -> None:
             click.echo(f"then: {fingerprint(key)}", err=True)
         if not yes:
             click.confirm(f"Pin these keys for {known.id}?", abort=True, err=True)
-        node.store.repin(known.id, wanted, node.clock.now())
+        pin_anew(node, known.id, wanted)
     click.echo(f"{known.id} is trusted under {len(wanted)} keys")
 
 

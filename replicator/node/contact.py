@@ -4,10 +4,13 @@ The operator's word decides: an address that was given by hand, and the fingerpr
 what a first pin rests on. A node that is pinned already is never re-pinned here.
 """
 
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
-from replicator.errors import BadAnswer, KeyChanged, Malformed
+from replicator.errors import BadAnswer, KeyChanged, Malformed, WorkUnavailable
 from replicator.node.context import Node
+from replicator.node.health import note_success
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.node_document import NodeDocument
@@ -64,3 +67,16 @@ def accept(node: Node, introduction: Introduction) -> None:
     now = node.clock.now()
     node.store.add_peer(document.id, introduction.address, now)
     node.store.pin(document.id, keys, "address", now)
+    forgive(node, document.id)
+
+
+def trust(node: Node, peer: NodeId, keys: Collection[KeyText]) -> None:
+    """Pin other keys for a peer, on the operator's word; its present ones are retired."""
+    node.store.repin(peer, keys, node.clock.now())
+    forgive(node, peer)
+
+
+def forgive(node: Node, peer: NodeId) -> None:
+    """Let a peer be called at once: what the operator changed may be what calls failed for."""
+    with suppress(WorkUnavailable):  # its health is lost then too
+        note_success(node, peer)
