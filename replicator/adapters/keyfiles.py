@@ -151,7 +151,8 @@ class KeyFiles:
         try:
             return KeyFile(path, role, number, PrivateKey.from_pem(pem, passphrase))
         except ConfigurationError as error:
-            raise ConfigurationError(f"{path}: {error}") from error
+            hint = "(the passphrase of key files is the setting key_passphrase)"
+            raise ConfigurationError(f"{path}: {error} {hint}") from error
 
     def _store(self, role: Role, key: PrivateKey, passphrase: bytes | None) -> PrivateKey:
         try:
