@@ -25,6 +25,8 @@ import psycopg
 from sqlalchemy import make_url
 
 URL_VARIABLE: Final = "REPLICATOR_TEST_POSTGRES_URL"
+GUARDED_USER: Final = "guarded"
+"""A user whom the server lets in with a password alone; there is none."""
 _START_SECONDS: Final = 30.0
 _PR_SET_PDEATHSIG: Final = 1
 _FAST: Final = ("fsync=off", "full_page_writes=off", "synchronous_commit=off")
@@ -50,6 +52,7 @@ def postgres_server(*, durable: bool = False) -> Iterator[str]:
         directory.chmod(0o700)
         programs = _programs(directory, user)
         _run(programs / "initdb", directory, user)
+        _ask_for_password(directory / "data" / "pg_hba.conf")
         with _running(programs / "postgres", directory, user, () if durable else _FAST):
             yield f"postgresql+psycopg://postgres@/postgres?host={directory}"
 
@@ -108,6 +111,11 @@ def _run(initdb: Path, directory: Path, user: str | None) -> None:
         check=True,
         capture_output=True,
     )
+
+
+def _ask_for_password(rules: Path) -> None:
+    """Have the server want a password of GUARDED_USER, and of nobody else."""
+    rules.write_text(f"local all {GUARDED_USER} scram-sha-256\n" + rules.read_text())
 
 
 @contextmanager

@@ -33,10 +33,12 @@ class PrivateServer:
 
     Args:
         binary: of valkey-server or redis-server.
+        options: more of its command line.
     """
 
-    def __init__(self, binary: Path) -> None:
+    def __init__(self, binary: Path, *options: str) -> None:
         self._binary = binary
+        self._options = options
         self._folder = Path(tempfile.mkdtemp(prefix="replicator-valkey-"))
         self._process: subprocess.Popen[bytes] | None = None
         for _ in range(START_TRIES):
@@ -55,7 +57,7 @@ class PrivateServer:
         """Start it on its port and wait until it answers; on a taken port it stays stopped."""
         command = [str(self._binary), "--bind", LOOPBACK, "--port", str(self.port)]
         command += ["--requirepass", PASSWORD, "--dir", str(self._folder), "--save", ""]
-        command += ["--appendonly", "no", "--daemonize", "no"]
+        command += ["--appendonly", "no", "--daemonize", "no", *self._options]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
         eventually(lambda: self._answers() or self._ended(), f"{self._binary} answers")
