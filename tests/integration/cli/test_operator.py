@@ -101,6 +101,14 @@ def test_without_its_passphrase_a_home_says_what_is_missing(
     assert "key_passphrase" in keys["message"]
 
 
+def test_up_starts_nothing_while_the_passphrase_is_missing(
+    guarded: CliHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REPLICATOR_KEY_PASSPHRASE")
+    assert "REPLICATOR_KEY_PASSPHRASE" in guarded("up", code=1).stderr
+    assert not (guarded.path / "run" / "up.json").exists()
+
+
 # --- PostgreSQL -----------------------------------------------------------------------------------
 
 
