@@ -182,28 +182,28 @@ def test_a_field_that_stands_there_twice_is_refused(name):
     refused(ANSWER | {name: f"{ANSWER[name]}, {ANSWER[name]}"})
 
 
-@pytest.mark.parametrize("name", list(ANSWER))
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda value: value + " ",
-        lambda value: " " + value,
-        lambda value: "\t" + value,
-        lambda value: value + "\n",
-        lambda value: value + "\u00a0",
-        lambda value: value.replace("a", "\u0430"),
-        lambda value: value + "\0",
-        lambda value: value[:-1],
-        lambda value: value[1:],
-        lambda value: value + "x",
-        lambda value: "",
-        lambda value: value.swapcase(),
-    ],
+CHANGES = [
+    lambda value: value + " ",
+    lambda value: " " + value,
+    lambda value: "\t" + value,
+    lambda value: value + "\n",
+    lambda value: value + "\u00a0",
+    lambda value: value.replace("a", "\u0430"),
+    lambda value: value + "\0",
+    lambda value: value[:-1],
+    lambda value: value[1:],
+    lambda value: value + "x",
+    lambda value: "",
+    lambda value: value.swapcase(),
+]
+CHANGED = sorted(
+    {(name, change(value)) for name, value in ANSWER.items() for change in CHANGES}
+    - set(ANSWER.items())
 )
-def test_no_field_may_be_changed_in_any_way(name, change):
-    changed = change(ANSWER[name])
-    if changed == ANSWER[name]:
-        pytest.skip("nothing to change")
+
+
+@pytest.mark.parametrize(("name", "changed"), CHANGED)
+def test_no_field_may_be_changed_in_any_way(name, changed):
     refused(ANSWER | {name: changed})
 
 
