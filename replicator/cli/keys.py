@@ -51,17 +51,11 @@ def list_keys(home: Path, *, as_json: bool) -> None:
 @click.pass_obj
 def show(home: Path, key: str, *, as_json: bool) -> None:
     """Show one KEY of this node: a public key or the beginning of a fingerprint."""
-    rows = [
-        row
-        for row in _rows(settings_of(home))
-        if row["key"] == key or row["fingerprint"].startswith(key)
-    ]
-    if len(rows) != 1:
-        raise ConfigurationError(f"{len(rows)} keys of this node fit {key}; see: keys list")
+    row = _fitting(_rows(settings_of(home)), key)
     if as_json:
-        emit(rows[0])
+        emit(row)
         return
-    for name, value in rows[0].items():
+    for name, value in row.items():
         click.echo(f"{name + ':':13}{value}")
 
 
@@ -117,10 +111,12 @@ def pool_import(home: Path, file: Any, *, protected: bool) -> None:
 def pool_export(home: Path, key: str, file: Path, *, protected: bool) -> None:
     """Write the private key of pool KEY into FILE (PEM, mode 0600), for another member.
 
+    KEY is the pool's public key or the beginning of its fingerprint, as keys list shows them.
     Whoever has this file can act as a member of the pool: hand it on by a safe way, and remove it.
     """
     settings = settings_of(home)
-    wanted = parse_key(key)
+    pools = [row for row in _rows(settings) if row["kind"] == "pool"]
+    wanted = parse_key(_fitting(pools, key)["key"])
     if file.exists():
         raise ConfigurationError(f"{file} is there already")
     passphrase = _asked(protected=protected, confirm=True)
@@ -142,6 +138,16 @@ def _asked(*, protected: bool, confirm: bool = False) -> bytes | None:
 def _tell_pool(key: PrivateKey) -> None:
     click.echo(f"pool {fingerprint(key.public)}  {key.public}")
     click.echo("restart the node to use it", err=True)
+
+
+def _fitting(rows: list[dict[str, str]], key: str) -> dict[str, str]:
+    """Return the one row that ``key`` names: a public key or the beginning of a fingerprint."""
+    fitting = [row for row in rows if row["key"] == key or row["fingerprint"].startswith(key)]
+    if len(fitting) != 1:
+        raise ConfigurationError(
+            f"{len(fitting)} of these keys fit {key}; see: replicator keys list"
+        )
+    return fitting[0]
 
 
 def _rows(settings: Settings) -> list[dict[str, str]]:

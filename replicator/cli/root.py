@@ -77,7 +77,7 @@ def root(ctx: click.Context, home: Path) -> None:
 
     \b
     A first node:
-      replicator --home node1 init --node-id node1.example
+      replicator --home node1 init node1.example
       replicator --home node1 keys pool new
       replicator --home node1 up
     A second one joins with the same pool key (keys pool export, keys pool import)
