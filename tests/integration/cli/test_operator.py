@@ -252,6 +252,9 @@ def run_lane(home: CliHome) -> Announced:
 def test_a_peer_with_a_new_key_is_served_again_once_the_operator_trusts_it(
     home: CliHome, tmp_path: Path
 ) -> None:
+    with (home.path / "replicator.toml").open("a") as settings:
+        # its back-off must not be over before the operator has looked
+        settings.write("\n[limits]\nretry_base_seconds = 300\n")
     with live_peer(tmp_path) as live:
         home("peers", "add", address(live), "--yes")
         live.node.store.add_peer(NodeId("node.example"), None, 1)
@@ -276,7 +279,7 @@ def test_a_peer_with_a_new_key_is_served_again_once_the_operator_trusts_it(
         assert f"now:  {old['fingerprint']}" in refused.stderr
         assert f"then: {new}" in refused.stderr
         assert home.json("peers", "show", HERE)["keys"] == [old]
-        assert run_lane(home).ended == "not reachable"  # its back-off
+        assert run_lane(home).ended == "not reachable"
 
         home("peers", "trust", HERE, input="y\n")
         keys = home.json("peers", "show", HERE)["keys"]
