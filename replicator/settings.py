@@ -22,6 +22,9 @@ WORK_URL_NAME: Final = "run/work-url"
 PREFIX: Final = "REPLICATOR_"
 _HOME_VARIABLE: Final = "REPLICATOR_HOME"
 _TEST_PREFIX: Final = "REPLICATOR_TEST_"
+_PORT_MAX: Final = 65_535
+_LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+_BROKER_SCHEMES: Final = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +144,26 @@ def _made(values: dict[str, Any], limits: Any, home: Path, path: Path) -> Settin
             audiences = [a for a in get_args(Audience) if name != "put" or a != "open"]
             if getattr(settings, name) not in audiences:
                 raise ConfigurationError(f"{name}: one of {', '.join(audiences)} is needed")
+        _check_forms(settings)
         return replace(settings, limits=_limits(limits))
     except (Malformed, ValueError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
+
+
+def _check_forms(settings: Settings) -> None:
+    """Refuse what every process of the node would only stumble over later, in its own words."""
+    for name in ("gateway_listen", "local_listen", "flower_listen"):
+        host, _, port = getattr(settings, name).rpartition(":")
+        if not host or not (port.isascii() and port.isdigit()) or int(port) > _PORT_MAX:
+            raise ConfigurationError(f"{name}: host:port is needed, for example 127.0.0.1:8470")
+    if settings.address is not None and not settings.address.startswith(("http://", "https://")):
+        raise ConfigurationError("address: a URL is needed, for example https://node.example")
+    if settings.log_level not in _LOG_LEVELS:
+        raise ConfigurationError(f"log_level: one of {', '.join(_LOG_LEVELS)} is needed")
+    broker = settings.broker_url
+    if broker is not None and broker.partition("://")[0] not in _BROKER_SCHEMES:
+        # The URL may hold a password: it is not shown.
+        raise ConfigurationError("broker_url: redis://, rediss://, amqp:// or amqps:// is needed")
 
 
 def _limits(table: Any) -> Limits:

@@ -19,7 +19,7 @@ from typing import Any, Final
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProtocolError
 
 from replicator.errors import BadAnswer, PeerUnavailable, Refusal
 from replicator.node.ports import WireAnswer
@@ -100,10 +100,19 @@ class HttpTransport:
                 if not response.closed:
                     response.close()
         except (HTTPError, OSError, http.client.HTTPException, UnicodeError) as error:
-            reason = f"{type(error).__name__}: {error}"[:_REASON_CHARS_MAX]
-            raise PeerUnavailable(f"no answer from {url[:_REASON_CHARS_MAX]}: {reason}") from error
+            raise PeerUnavailable(
+                f"no answer from {url[:_REASON_CHARS_MAX]}: {_reason(error)}"
+            ) from error
         finally:
             _BOUNDS.reset(before)
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong as the system said it, without what libraries wrapped around it."""
+    inner = error.args[1] if isinstance(error, ProtocolError) and len(error.args) > 1 else None
+    cause = inner if isinstance(inner, Exception) else error
+    said = cause.strerror if isinstance(cause, OSError) else None
+    return (said or f"{type(cause).__name__}: {cause}")[:_REASON_CHARS_MAX]
 
 
 def _read(response: urllib3.BaseHTTPResponse, bounds: "_Bounds") -> WireAnswer:

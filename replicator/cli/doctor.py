@@ -45,11 +45,15 @@ def _examine(home: Path) -> list[Finding]:
     except ConfigurationError as error:
         return [Finding("configuration", "fail", str(error))]
     try:
+        bootstrap.load_identity(settings)
+    except ConfigurationError as error:
+        return [Finding("keys", "fail", str(error)), *_all(Subject(settings, None))]
+    try:
         # With no server yet the node can still be opened; the check of `work` says so.
         opened = replace(settings, work_url=settings.work_url or NO_SERVER)
         node = bootstrap.open_node(opened)
     except ConfigurationError as error:
-        return [Finding("keys", "fail", str(error)), *_all(Subject(settings, None))]
+        return [Finding("configuration", "fail", str(error)), *_all(Subject(settings, None))]
     try:
         return _all(Subject(settings, node))
     finally:

@@ -13,7 +13,7 @@ from replicator.adapters.keyfiles import KeyFiles
 from replicator.adapters.sql.migrate import migrate
 from replicator.adapters.valkey import write_private
 from replicator.cli.configuration import configuration
-from replicator.errors import ConfigurationError
+from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.settings import CONFIG_NAME, load_settings
 
@@ -30,7 +30,8 @@ def found(
         environ: where ``REPLICATOR_*`` variables are taken from (a passphrase, a database).
 
     Raises:
-        ConfigurationError: there is a node already, or the settings do not fit.
+        ConfigurationError: there is a node already, or the settings do not fit; or only its
+            database could not be made, and the message says how to go on.
     """
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if (home / CONFIG_NAME).exists():
@@ -43,7 +44,13 @@ def found(
         (home / CONFIG_NAME).unlink()  # so that it can be tried again
         raise
     write_private(home / TOKEN_FILE, secrets.token_urlsafe(32) + "\n")
-    migrate(settings.database_url)
+    try:
+        migrate(settings.database_url)
+    except ReplicatorError as error:
+        raise ConfigurationError(
+            f"{error}; all else of {node_id} is made: when that is mended, go on with "
+            f"'replicator --home {home} migrate'"
+        ) from error
     return key.public
 
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import click
 
+from replicator.cli.home import settings_of
 from replicator.cli.output import emit, json_option, printable, table
 from replicator.cli.session import opened_node
 from replicator.cli.up_state import up_state
@@ -13,6 +14,7 @@ from replicator.node.context import Node
 from replicator.node.dead_letters import dead_letters
 
 _SHOWN_MAX: Final = 100
+_REASON_CHARS_MAX: Final = 160
 
 
 @click.command()
@@ -21,7 +23,7 @@ _SHOWN_MAX: Final = 100
 def status(home: Path, *, as_json: bool) -> None:
     """Show what this node holds and does."""
     with opened_node(home) as node:
-        state = {**_store_state(node), "work": _work_state(node), "up": _up(home)}
+        state = {**_store_state(node), **_work(node, home), "up": _up(home)}
     if as_json:
         emit(state)
     else:
@@ -51,25 +53,31 @@ def _store_state(node: Node) -> dict[str, Any]:
     }
 
 
-def _work_state(node: Node) -> dict[str, Any] | None:
-    """Return what waits in Redis, or None where it does not answer."""
+def _work(node: Node, home: Path) -> dict[str, Any]:
+    """Return what waits in Redis; where it cannot be asked, None and the reason."""
+    if settings_of(home).work_url is None:
+        return {"work": None, "work_error": "no Valkey runs for this node: replicator up"}
     try:
-        peers = [peer.id for peer in node.store.peers()]
-        return {
-            "queued": dict(node.work.queued()),
-            "dead_letters": len(dead_letters(node)),
-            "health": {
-                peer: {"failures": health.failures, "reason": health.reason}
-                for peer in peers
-                if (health := node.work.health(peer)).failures
-            },
-            "refusals": [
-                {"at": one.at, "sender": one.sender, "code": one.code, "message": one.message}
-                for one in node.work.refusals(_SHOWN_MAX)
-            ],
-        }
-    except WorkUnavailable:
-        return None
+        return {"work": _work_state(node), "work_error": None}
+    except WorkUnavailable as error:
+        return {"work": None, "work_error": str(error)}
+
+
+def _work_state(node: Node) -> dict[str, Any]:
+    peers = [peer.id for peer in node.store.peers()]
+    return {
+        "queued": dict(node.work.queued()),
+        "dead_letters": len(dead_letters(node)),
+        "health": {
+            peer: {"failures": health.failures, "reason": health.reason}
+            for peer in peers
+            if (health := node.work.health(peer)).failures
+        },
+        "refusals": [
+            {"at": one.at, "sender": one.sender, "code": one.code, "message": one.message}
+            for one in node.work.refusals(_SHOWN_MAX)
+        ],
+    }
 
 
 def _up(home: Path) -> dict[str, Any] | None:
@@ -94,13 +102,12 @@ def _show(state: dict[str, Any]) -> None:
         )
         click.echo(f"processes: up {up['pid']}, {running}")
     if work is None:
-        click.echo("work: Redis or Valkey does not answer")
+        click.echo(f"work: {printable(state['work_error'], _REASON_CHARS_MAX)}")
     else:
         click.echo(
             f"work: {sum(work['queued'].values()):,} posts to fetch, {state['gaps']:,} gaps, "
             f"{work['dead_letters']} dead letters, {len(work['refusals'])} refused requests"
         )
-    failing = {} if work is None else work["health"]
     table(
         ("PEER", "ADDRESS", "POOLS", "LOG ENTRIES BEHIND", "STATE"),
         (
@@ -109,16 +116,19 @@ def _show(state: dict[str, Any]) -> None:
                 peer["address"] or "-",
                 peer["pools"],
                 f"{peer['behind']:,}",
-                _peer_state(peer, failing.get(peer["id"])),
+                _peer_state(peer, work),
             )
             for peer in state["peers"]
         ),
     )
 
 
-def _peer_state(peer: dict[str, Any], failing: dict[str, Any] | None) -> str:
+def _peer_state(peer: dict[str, Any], work: dict[str, Any] | None) -> str:
     if peer["paused"]:
         return "paused"
+    if work is None:
+        return "unknown"
+    failing = work["health"].get(peer["id"])
     if failing is None:
         return "well"
-    return f"{failing['failures']} failures: {printable(failing['reason'], 50)}"
+    return f"{failing['failures']} failures: {printable(failing['reason'], _REASON_CHARS_MAX)}"

@@ -132,4 +132,4 @@ def _change(child: Child, ran: int | None) -> str:
     name = child.program.name
     if child.pid is not None:
         return f"{name} started again (pid {child.pid})"
-    return f"{name} (pid {ran}) ended with {child.last_exit}; see its log"
+    return f"{name} (pid {ran}) ended with {child.last_exit}; see {child.log}"

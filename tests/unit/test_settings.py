@@ -59,6 +59,12 @@ def test_secrets_do_not_stand_in_the_repr(home):
         ("[limits]\nitems_max = 600.5", {}, "whole number"),
         ("[limits]\nitems_max = true", {}, "number above 0"),
         ("node_id = ", {}, "cannot be read"),
+        ("gateway_listen = '8470'", {}, "gateway_listen: host:port is needed"),
+        ("local_listen = 'localhost:http'", {}, "local_listen: host:port is needed"),
+        ("flower_listen = '127.0.0.1:65536'", {}, "flower_listen: host:port is needed"),
+        ("address = 'alpha.example'", {}, "address: a URL is needed"),
+        ("log_level = 'loud'", {}, "log_level: one of debug, info, warning, error"),
+        ("broker_url = 'rabbit://u:hush@h'", {}, "broker_url: (?!.*hush).*amqp://"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_to_do(home, toml, environ, message):
@@ -76,6 +82,8 @@ def test_a_missing_home_says_how_to_make_one(tmp_path):
 def test_every_setting_but_the_home_and_limits_can_be_set_by_a_variable(home):
     given = {"node_id": "beta.example", "answers_processes": "3", "lanes_threads": "4"}
     given |= {"allow_private": "false", "pull": "open", "get": "peers", "put": "peers"}
+    given |= dict.fromkeys(("gateway_listen", "local_listen", "flower_listen"), "host:1")
+    given |= {"address": "https://b", "broker_url": "amqp://b", "log_level": "debug"}
     names = set(Settings.__dataclass_fields__) - {"home", "limits"}
     values = {name: given.get(name, f"value-of-{name}") for name in names}
     environ = {f"REPLICATOR_{name.upper()}": value for name, value in values.items()}

@@ -41,7 +41,7 @@ def parse_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):  # the latter: a port that is no number
         parsed = None
     if parsed is None or parsed.drivername not in ("sqlite", "postgresql+psycopg"):
         raise ConfigurationError(

@@ -55,6 +55,33 @@ def test_init_that_failed_can_be_tried_again(tmp_path, monkeypatch):
     home("init", "node.example")
 
 
+def test_init_without_its_database_says_how_to_go_on(tmp_path):
+    home, file = Home(tmp_path / "home"), tmp_path / "posts.db"
+    file.write_text("no database, and longer than the header of one: " * 10)
+    said = home("init", "node.example", "--database-url", f"sqlite:///{file}", code=1).stderr
+    assert f"replicator --home {home.path} migrate" in said
+    file.unlink()
+    home("migrate")
+    assert json.loads(home("status", "--json").stdout)["posts"] == 0
+
+
+def test_a_database_url_that_is_none_is_refused_without_its_password(tmp_path):
+    url = "postgresql+psycopg://user:hush@host:port/name"
+    said = Home(tmp_path / "home")("init", "node.example", "--database-url", url, code=1).stderr
+    assert "database_url must be" in said
+    assert "hush" not in said
+
+
+def test_status_says_why_nothing_is_known_of_the_work_in_hand(home, monkeypatch):
+    home("peers", "add", "other.example")
+    assert "no Valkey runs for this node" in home("status").stdout
+    monkeypatch.setenv("REPLICATOR_WORK_URL", "redis://:hush@127.0.0.1:1/0")
+    shown = home("status").stdout
+    assert "Connection refused" in shown
+    assert "unknown" in shown.splitlines()[-1]
+    assert "hush" not in shown
+
+
 def test_what_init_makes_is_for_the_owner_only(home):
     for name in ("", "replicator.toml", "local-token", "keys", "keys/node-1.pem"):
         assert (home.path / name).stat().st_mode & 0o077 == 0, name
@@ -83,6 +110,8 @@ def test_a_pool_key_travels_protected_from_node_to_node(home, tmp_path):
     other("keys", "pool", "import", file, "--passphrase", input="one\n")
     assert _pool(other) == pool
     home("keys", "pool", "export", pool["key"], file, code=1)
+    home("keys", "pool", "export", pool["fingerprint"][:11], tmp_path / "again.pem")
+    home("keys", "pool", "export", "nothing", tmp_path / "none.pem", code=1)
 
 
 def test_a_file_that_is_no_key_is_refused_in_one_line(home, tmp_path):
