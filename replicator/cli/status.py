@@ -1,5 +1,6 @@
 """`replicator status`: what this node holds, what runs, what waits, and its peers."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from replicator.node.dead_letters import dead_letters
 
 _SHOWN_MAX: Final = 100
 _REASON_CHARS_MAX: Final = 160
+_CAUSES_MAX: Final = 3
 
 
 @click.command()
@@ -106,7 +108,7 @@ def _show(state: dict[str, Any]) -> None:
     else:
         click.echo(
             f"work: {sum(work['queued'].values()):,} posts to fetch, {state['gaps']:,} gaps, "
-            f"{work['dead_letters']} dead letters, {len(work['refusals'])} refused requests"
+            f"{work['dead_letters']} dead letters, {refused_requests(work['refusals'])}"
         )
     table(
         ("PEER", "ADDRESS", "POOLS", "LOG ENTRIES BEHIND", "STATE"),
@@ -121,6 +123,14 @@ def _show(state: dict[str, Any]) -> None:
             for peer in state["peers"]
         ),
     )
+
+
+def refused_requests(refusals: list[dict[str, Any]]) -> str:
+    """Say how many requests were refused lately, and the most frequent codes and senders."""
+    count = f"{len(refusals)}{' or more' if len(refusals) == _SHOWN_MAX else ''} refused requests"
+    by = Counter((one["code"], one["sender"]) for one in refusals).most_common(_CAUSES_MAX)
+    causes = (f"{code} from {sender or 'unknown'}: {times}" for (code, sender), times in by)
+    return f"{count} ({printable(', '.join(causes), _REASON_CHARS_MAX)})" if by else count
 
 
 def _peer_state(peer: dict[str, Any], work: dict[str, Any] | None) -> str:

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from replicator.cli.root import root
+from replicator.cli.status import refused_requests
 
 
 class Home:
@@ -80,6 +81,15 @@ def test_status_says_why_nothing_is_known_of_the_work_in_hand(home, monkeypatch)
     assert "Connection refused" in shown
     assert "unknown" in shown.splitlines()[-1]
     assert "hush" not in shown
+
+
+def test_status_names_whose_requests_were_refused_and_why():
+    refusals = [{"code": "stale", "sender": "b.example"}] * 2
+    refusals += [{"code": "key-changed", "sender": "c\x1b.example"}]
+    assert refused_requests([]) == "0 refused requests"
+    told = refused_requests(refusals)
+    assert told == "3 refused requests (stale from b.example: 2, key-changed from c .example: 1)"
+    assert "100 or more" in refused_requests(refusals[:1] * 100)
 
 
 def test_what_init_makes_is_for_the_owner_only(home):
