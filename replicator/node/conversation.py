@@ -103,14 +103,18 @@ def call(node: Node, peer: Peer, request: Request, media_type: str = codec.JSON)
 
 
 def hear(node: Node, peer: Peer, request: Request, media_type: str = codec.JSON) -> Heard:
-    """As `call`, with the pools that co-signed the answer."""
+    """As `call`, with the pools that co-signed the answer; all tries share one deadline."""
+    deadline = node.clock.monotonic() + node.limits.peer_call_seconds
     for last_try in (False,) * (_TRIES_MAX - 1) + (True,):
         sent = prepare(node, peer, request, media_type)
+        seconds = deadline - node.clock.monotonic()
+        if seconds <= 0:
+            raise PeerUnavailable(f"{peer.id} took all its time without an answer")
         got = node.transport.post(
             sent.url,
             sent.headers,
             sent.body,
-            seconds=node.limits.peer_call_seconds,
+            seconds=seconds,
             bytes_max=node.limits.message_bytes_max,
         )
         heard = verify_answer(node, peer, got, sent.base_digest, media_type, request)

@@ -5,6 +5,7 @@ item only where the holder really answered for it; when the holder is away, the 
 back untouched. An item that fails too often becomes a dead letter of that holder.
 """
 
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,8 +38,24 @@ class Fetched:
 
 
 def fetch(node: Node, holder: NodeId) -> Fetched:
-    """Fetch due items from a holder, for at most a slice of time."""
+    """Fetch due items from a holder, for at most a slice of time.
+
+    One run per holder at a time: a holder that keeps its callers waiting costs one thread.
+    """
     node.work.hear("fetch", holder)
+    token = secrets.token_urlsafe(12)
+    if not node.work.hold("fetch", holder, token, node.clock.now()):
+        return Fetched(holder, ended="held elsewhere")
+    try:
+        report = _run(node, holder)
+    finally:
+        node.work.release("fetch", holder, token)
+    if report.more:
+        ring(node, "fetch", [holder], "more")
+    return report
+
+
+def _run(node: Node, holder: NodeId) -> Fetched:
     deadline = node.clock.monotonic() + node.limits.slice_seconds
     gets = stored = failed = 0
     while True:
@@ -59,7 +76,6 @@ def fetch(node: Node, holder: NodeId) -> Fetched:
         gets, stored = gets + 1, stored + kept
         failed += len(outcome.failed) + len(outcome.dead)
         if node.clock.monotonic() >= deadline:
-            ring(node, "fetch", [holder], "more")
             return Fetched(holder, gets, stored, failed, more=True)
 
 

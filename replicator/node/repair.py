@@ -43,7 +43,7 @@ _RESTART_ON = frozenset({ErrorCode.BAD_CURSOR})
 
 @dataclass(frozen=True, slots=True)
 class Pulled:
-    """What one run did; ``more``: the peer has further pages, and it was rung for them."""
+    """What one run did; ``more``: there are pages worth asking for at once, and it was rung for."""
 
     peer: NodeId
     pages: int = 0
@@ -105,11 +105,12 @@ def _guarded_run(node: Node, peer_id: NodeId) -> Pulled:
     more, ended = False, "done"
     try:
         run.pages()
-        more = run.more
+        # pages without end that bring nothing wait for the next turn: no peer keeps a worker busy
+        more = run.more and bool(run.stored or run.wanted)
     except CursorConflict:
         ended = "overtaken"
     except PeerRefused as refusal:
-        more, ended = _refused(node, peer, run.cursor, refusal)
+        more, ended = _refused(node, peer, run, refusal)
     except ReplicatorError as error:
         log.info("pull.stopped", peer=peer_id, reason=str(error))
         ended = type(error).__name__
@@ -237,16 +238,15 @@ def _worth_fetching(node: Node, refs: Sequence[Ref]) -> list[Ref]:
     ]
 
 
-def _refused(
-    node: Node, peer: Peer, cursor: Cursor | None, refusal: PeerRefused
-) -> tuple[bool, str]:
+def _refused(node: Node, peer: Peer, run: _Run, refusal: PeerRefused) -> tuple[bool, str]:
     """Start again from the epoch where the peer's log is another one than before.
 
-    Returns whether to pull on at once, and how the run ended.
+    Returns whether to pull on at once, and how the run ended. A peer that disowns a cursor which
+    it gave in this very run has to wait: it might do so for ever.
     """
-    if refusal.code in _RESTART_ON and cursor is not None:
+    if refusal.code in _RESTART_ON and run.cursor is not None:
         log.warning("pull.restarted", peer=peer.id, reason=refusal.message)
-        node.store.record_pull(peer.id, cursor, None, now=node.clock.now())
-        return True, "restarted from the epoch"
+        node.store.record_pull(peer.id, run.cursor, None, now=node.clock.now())
+        return run.asked == 0, "restarted from the epoch"
     log.info("pull.refused", peer=peer.id, reason=str(refusal))
     return False, refusal.code

@@ -1,0 +1,104 @@
+"""A pool-mate that signs well and behaves badly costs little, and makes nobody lose a post."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+import pytest
+
+from replicator.errors import ErrorCode, PeerUnavailable, Refusal
+from replicator.limits import Limits
+from replicator.node.conversation import call
+from replicator.node.fetch import fetch
+from replicator.node.ports import WireAnswer
+from replicator.node.repair import pull
+from replicator.node.replies import Asker, ReplyTo, error_answer, reply
+from replicator.protocol import codec, envelope
+from replicator.protocol.ids import Cursor
+from replicator.protocol.messages import Answer, Pull, PullAnswer
+from tests.support.pool import Member, Pool, pair
+
+
+class Puppet:
+    """A transport whose peer signs whatever a test lets it say, after some seconds."""
+
+    def __init__(self, pool: Pool, peer: Member) -> None:
+        self._pool = pool
+        self._peer = peer
+        self.calls = 0
+        self.seconds = 0.0
+        self.say: Callable[[int], Answer | None] = lambda _: None
+
+    def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float, bytes_max: int
+    ) -> WireAnswer:
+        self.calls += 1
+        self._pool.clock.advance(min(self.seconds, seconds))
+        if self.seconds > seconds:
+            raise PeerUnavailable("no answer in time")
+        said = self.say(self.calls)
+        if said is None:
+            transport = self._pool.transport
+            return transport.post(url, headers, body, seconds=seconds, bytes_max=bytes_max)
+        message = envelope.parse(headers, self._peer.node.limits)
+        asker = Asker(message.sender, message.base_digest, message.keys_of("pool"))
+        made = reply(self._peer.node, said, ReplyTo("", codec.JSON, asker))
+        return WireAnswer(made.status, dict(made.headers), made.body, made.body)
+
+    def get(self, url: str, *, seconds: float, bytes_max: int) -> WireAnswer:
+        raise NotImplementedError
+
+
+def puppet() -> tuple[Puppet, Member, Member]:
+    """Return a transport, the peer that it speaks for, and the node that asks through it."""
+    pool, alpha, beta = pair()
+    transport = Puppet(pool, alpha)
+    node = replace(beta.node, transport=transport)
+    pool.nodes[beta.address] = node
+    return transport, alpha, replace(beta, node=node)
+
+
+def bad_cursor() -> Answer:
+    return error_answer(Refusal(ErrorCode.BAD_CURSOR, "not mine"), 0)
+
+
+def test_a_peer_that_disowns_its_own_cursors_is_asked_again_at_the_usual_pace_only() -> None:
+    transport, alpha, beta = puppet()
+    transport.say = lambda number: (
+        PullAnswer(refs=(), cursor=Cursor(f"c{number}"), more=True) if number % 2 else bad_cursor()
+    )
+    for _ in range(3):
+        pull(beta.node, alpha.id)
+        rang = {ring.task for ring in beta.doorbell.take()}
+    assert "pull" not in rang
+
+
+def test_pages_without_end_that_bring_nothing_are_asked_for_at_the_usual_pace_only() -> None:
+    transport, alpha, beta = puppet()
+    transport.seconds = 0.5
+    transport.say = lambda number: PullAnswer(refs=(), cursor=Cursor(f"c{number}"), more=True)
+    report = pull(beta.node, alpha.id)
+    assert 0 < report.pages < 20
+    assert beta.doorbell.take() == []
+    assert not report.more
+
+
+def test_all_tries_of_one_call_share_its_deadline() -> None:
+    transport, alpha, beta = puppet()
+    transport.seconds = 19.0
+    transport.say = lambda _: error_answer(Refusal(ErrorCode.REPLAYED, "again"), 0)
+    start = beta.clock.monotonic()
+    with pytest.raises(PeerUnavailable):
+        call(beta.node, beta.peer(alpha), Pull())
+    assert beta.clock.monotonic() - start <= Limits().peer_call_seconds
+
+
+def test_one_worker_at_a_time_fetches_from_one_holder() -> None:
+    transport, alpha, beta = puppet()
+    alpha.publish_many(3)
+    refs = [post.ref for post in alpha.posts()]
+    beta.work.want(alpha.id, refs, beta.clock.now())
+    beta.work.hold("fetch", alpha.id, "another worker", beta.clock.now())
+    assert fetch(beta.node, alpha.id).ended == "held elsewhere"
+    assert transport.calls == 0
+    beta.clock.advance(Limits().lease_seconds + 1)
+    assert fetch(beta.node, alpha.id).stored == 3
