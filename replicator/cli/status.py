@@ -62,7 +62,7 @@ def _work(node: Node, home: Path) -> dict[str, Any]:
     try:
         return {"work": _work_state(node), "work_error": None}
     except WorkUnavailable as error:
-        return {"work": None, "work_error": str(error)}
+        return {"work": None, "work_error": str(error).removeprefix("work state: ")}
 
 
 def _work_state(node: Node) -> dict[str, Any]:
