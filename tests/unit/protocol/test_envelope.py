@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +18,10 @@ from replicator.protocol.ids import NodeId
 from replicator.protocol.signing import PrivateKey
 
 LIMITS = Limits()
-NODE, POOL, OTHER = PrivateKey.generate(), PrivateKey.generate(), PrivateKey.generate()
+# Fixed: the tests below are made of signatures, and every process must collect the same tests.
+NODE, POOL, OTHER = (
+    PrivateKey(Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)) for number in (1, 2, 3)
+)
 ALPHA, BETA = NodeId("alpha.example"), NodeId("beta.example")
 CREDENTIALS = Credentials(ALPHA, ((NODE, "node"), (POOL, "pool")))
 BODY = b'{"type":"pull"}'
@@ -312,7 +316,7 @@ def test_a_signature_under_the_other_keys_label_is_refused():
         f"{NODE.public[:-1]}B;role=node, {POOL.public};role=pool",
         f"{NODE.public};role=node, {OTHER.public};role=pool",
     ],
-    ids=range(11),  # no keys: they differ between the processes that must collect the same tests
+    ids=range(11),
 )
 def test_the_key_list_has_one_spelling_and_is_covered(keys):
     refused(REQUEST | {"replicator-keys": keys})
