@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from replicator.errors import ErrorCode, Malformed, NotSupported, Refusal, Unavailable
+from replicator.limits import PROTOCOL_FLOOR as FLOOR
 from replicator.node import serving
 from replicator.node.admission import sender_admission
 from replicator.node.context import Node
@@ -26,6 +27,7 @@ from replicator.protocol.messages import (
     Answer,
     ErrorAnswer,
     Get,
+    GetAnswer,
     Pull,
     Put,
     Request,
@@ -149,8 +151,11 @@ def _serve(
     node: Node, receipt: Receipt, request: Request, sender: policy.Sender
 ) -> tuple[Answer, int]:
     def fits(candidate: Answer) -> bool:
+        # what every asker takes; a single post that was asked for by name may be larger
+        single = isinstance(candidate, GetAnswer) and len(candidate.models) <= 1
+        bytes_max = node.limits.message_bytes_max if single else FLOOR["message_bytes_max"]
         encoded = codec.encode(receipt.media_type, codec.answer_tree(candidate))
-        return len(encoded) <= node.limits.message_bytes_max
+        return len(encoded) <= bytes_max
 
     match request:
         case Pull():

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from replicator.errors import BadAnswer, PeerMisbehaved, PeerRefused, PeerUnavailable
+from replicator.errors import (
+    BadAnswer,
+    PeerMisbehaved,
+    PeerRefused,
+    PeerUnavailable,
+    StoreUnavailable,
+)
 from replicator.node.context import Node
 from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.health import ask, reachable
@@ -73,6 +79,10 @@ def _run(node: Node, holder: NodeId) -> Fetched:
             node.work.settle(lease, Settlement(), node.clock.now())
             log.info("fetch.stopped", peer=holder, reason=str(error))
             return Fetched(holder, gets, stored, failed, ended=type(error).__name__)
+        except StoreUnavailable:
+            # a database that is full for an hour must not end in dead letters
+            node.work.settle(lease, Settlement(), node.clock.now())
+            raise
         gets, stored = gets + 1, stored + kept
         failed += len(outcome.failed) + len(outcome.dead)
         if node.clock.monotonic() >= deadline:

@@ -15,6 +15,7 @@ from replicator.node.ports import Added, Query
 from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId
 from replicator.protocol.messages import (
+    NO_ADDRESS,
     Answer,
     Get,
     GetAnswer,
@@ -156,7 +157,9 @@ def _put_refs(node: Node, items: Sequence[Any], sender_id: NodeId) -> list[PutIt
     objections = {digest: ref_objection(ref, now, node.limits) for digest, ref in readable.items()}
     wanted = [ref for ref in readable.values() if ref.digest not in known]
     wanted = [ref for ref in wanted if objections[ref.digest] is None]
-    queued = _queue(node, sender_id, wanted)
+    holder = node.store.peer(sender_id)
+    reachable = holder is not None and holder.address is not None
+    queued = _queue(node, sender_id, wanted) if reachable else set()
     results = []
     for ref in refs:
         if isinstance(ref, str):
@@ -168,8 +171,10 @@ def _put_refs(node: Node, items: Sequence[Any], sender_id: NodeId) -> list[PutIt
             results.append(PutItem(PutResult.REFUSED, digest=ref.digest, reason=reason))
         elif ref.digest in queued:
             results.append(PutItem(PutResult.WANTED, digest=ref.digest))
-        else:
+        elif reachable:
             results.append(PutItem(PutResult.LATER, digest=ref.digest))
+        else:
+            results.append(PutItem(PutResult.REFUSED, digest=ref.digest, reason=NO_ADDRESS))
     return results
 
 
@@ -181,9 +186,8 @@ def _read_ref(item: Any) -> Ref | str:
 
 
 def _queue(node: Node, holder: NodeId, refs: Sequence[Ref]) -> set[Digest]:
-    """Queue refs where the holder can be asked; what is not queued is found again by pull."""
-    peer = node.store.peer(holder)
-    if not refs or peer is None or peer.address is None:
+    """Queue refs; what is not queued, because the queue is full, is found again by pull."""
+    if not refs:
         return set()
     queued = node.work.want(holder, refs, node.clock.now())
     ring(node, "fetch", [holder], f"{len(refs)} refs")

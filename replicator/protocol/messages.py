@@ -86,6 +86,10 @@ class Put(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag
 Request = Pull | Get | Put
 
 
+NO_ADDRESS: Final = "no-address"
+"""The reason of a refused ref that the answerer cannot follow: it wants the post itself."""
+
+
 class PutResult(StrEnum):
     """What became of one item of a put."""
 

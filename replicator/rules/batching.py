@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from replicator.limits import Limits
+from replicator.limits import PROTOCOL_FLOOR, Limits
 from replicator.protocol.post import Ref
 
 
@@ -19,12 +19,14 @@ def plan_put(refs: Sequence[Ref], limits: Limits, items_max: int) -> PutPlan:
     """Decide about the next put for refs in change-log order (at least one).
 
     A run of small posts goes inline, within a batch's bytes: the peer most likely lacks them, and
-    one round trip is half of two. A run of large posts goes as refs, since the peer may have them.
+    one round trip is half of two. A run of large posts goes as refs, since the peer may have them;
+    so does any post that a peer need not accept.
     """
-    inline = refs[0].size <= limits.inline_post_bytes_max
+    inline_max = min(limits.inline_post_bytes_max, PROTOCOL_FLOOR["post_bytes_max"])
+    inline = refs[0].size <= inline_max
     count = used = 0
     for ref in refs[:items_max]:
-        if (ref.size <= limits.inline_post_bytes_max) != inline:
+        if (ref.size <= inline_max) != inline:
             break
         used += ref.size
         if inline and count and used > limits.batch_bytes_max:

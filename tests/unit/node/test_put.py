@@ -161,11 +161,12 @@ def test_a_large_post_is_announced_by_its_ref_and_fetched() -> None:
     assert "fetch" in {ring.task for ring in rang}
 
 
-def test_an_address_that_is_not_known_gets_refs_answered_later() -> None:
+def test_refs_that_nobody_can_be_asked_for_are_refused_with_a_reason() -> None:
     pool = Pool()
     alpha, beta = pool.add("alpha"), pool.add("beta")
     alpha.publish("hello")
-    assert [item["result"] for item in put_refs(alpha, beta)] == ["later"]
+    (item,) = put_refs(alpha, beta)
+    assert (item["result"], item["reason"]) == ("refused", "no-address")
     assert beta.work.queued() == {}
     assert beta.peer(alpha).address is None
 
