@@ -123,6 +123,8 @@ class Limits:
     """How often the reconciler looks for due work."""
     pull_seconds: float = 15.0
     """How often a node looks for what it lacks at each pool-mate (jittered by a third)."""
+    sweep_seconds: float = 86_400.0
+    """How often a pool-mate's whole log is read again: a million posts are 2,000 short pages."""
     gaps_per_peer_max: int = 100_000
     """Refs of one peer that could not be had yet; of more the oldest are left to repair."""
     equivocations_max: int = 200
@@ -160,5 +162,6 @@ class Limits:
             ),
             "answers_in_flight <= connections": self.answers_in_flight_max <= self.connections_max,
             "message_bytes <= in_flight_bytes": self.message_bytes_max <= self.in_flight_bytes_max,
+            "sweep <= 5 days (its turn is kept for a week)": self.sweep_seconds <= 432_000,
             "retry_base <= retry_cap": self.retry_base_seconds <= self.retry_cap_seconds,
         }

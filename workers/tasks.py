@@ -15,6 +15,7 @@ from replicator.node import announce as announcing
 from replicator.node import answer as answering
 from replicator.node import fetch as fetching
 from replicator.node import reconciler, repair
+from replicator.node import sweep as sweeping
 from replicator.node import upkeep as keeping
 from replicator.protocol.ids import NodeId, parse_node_id
 from workers.base import NodeTask
@@ -50,8 +51,8 @@ def pull(task: NodeTask, peer: object) -> dict[str, Any]:
 
 @shared_task(name=ROUTES["repair"].task, base=NodeTask, bind=True)
 def repair_peer(task: NodeTask, peer: object) -> dict[str, Any]:
-    """Find what this node and ``peer`` lack; in this first form by pulling its log."""
-    return asdict(repair.pull(task.node, node_id(peer)))
+    """Find what this node and ``peer`` lack; in this first form by pulling its whole log again."""
+    return asdict(sweeping.sweep(task.node, node_id(peer)))
 
 
 @shared_task(name=ROUTES["tick"].task, base=NodeTask, bind=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from replicator.errors import BadAnswer, KeyChanged, Malformed, WorkUnavailable
 from replicator.node.context import Node
 from replicator.node.health import note_success
+from replicator.node.sweep import sweep_soon
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.node_document import NodeDocument
@@ -71,9 +72,14 @@ def accept(node: Node, introduction: Introduction) -> None:
 
 
 def trust(node: Node, peer: NodeId, keys: Collection[KeyText]) -> None:
-    """Pin other keys for a peer, on the operator's word; its present ones are retired."""
+    """Pin other keys for a peer, on the operator's word; its present ones are retired.
+
+    Posts under these keys were refused from whoever held them, so all are asked again.
+    """
     node.store.repin(peer, keys, node.clock.now())
     forgive(node, peer)
+    with suppress(WorkUnavailable):
+        sweep_soon(node)
 
 
 def forgive(node: Node, peer: NodeId) -> None:

@@ -1,8 +1,9 @@
 """The reconciler's tick: look for due work and ring for it. The system's safety net.
 
 Every doorbell may be lost; the tick finds what is due from stored state (lanes behind their log,
-fetch items whose time has come, pulls that are due) and rings again. It calls no peer and does
-no work itself. A lane that has only skipped entries before it is moved on here, without a message.
+fetch items whose time has come, pulls and sweeps that are due) and rings again. It calls no peer
+and does no work itself. A lane that has only skipped entries before it is moved on here, without a
+message.
 """
 
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from replicator.node.context import Node
 from replicator.node.doorbells import ring
 from replicator.node.health import reachable
 from replicator.node.ports import Peer
+from replicator.node.sweep import sweep_is_due
 from replicator.rules.backoff import jittered
 
 _HOLDERS_MAX = 1_000
@@ -26,6 +28,7 @@ class Ticked:
     announce: int = 0
     fetch: int = 0
     pull: int = 0
+    repair: int = 0
 
 
 def tick(node: Node) -> Ticked:
@@ -36,10 +39,12 @@ def tick(node: Node) -> Ticked:
     lanes = [peer.id for peer in peers.values() if peer.pushed < last and _behind(node, peer)]
     holders = [holder for holder in node.work.due_holders(now, _HOLDERS_MAX) if holder in peers]
     pulls = [peer.id for peer in peers.values() if _pull_is_due(node, peer, now)]
+    sweeps = [peer for peer in peers if sweep_is_due(node, peer, now)]
     return Ticked(
         announce=ring(node, "announce", lanes, "tick"),
         fetch=ring(node, "fetch", holders, "tick"),
         pull=ring(node, "pull", pulls, "tick"),
+        repair=ring(node, "repair", sweeps, "tick"),
     )
 
 

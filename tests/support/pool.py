@@ -26,6 +26,7 @@ from replicator.node.identity import Identity
 from replicator.node.ports import Peer, Ring, Transport, WireAnswer
 from replicator.node.publish import Published, publish, read_draft
 from replicator.node.repair import pull
+from replicator.node.sweep import sweep
 from replicator.protocol import codec, envelope
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.post import Post
@@ -190,6 +191,8 @@ def run(member: Member, ring: Ring) -> None:
             fetch(member.node, ring.peer)
         case "pull":
             pull(member.node, ring.peer)
+        case "repair":
+            sweep(member.node, ring.peer)
         case task:
             raise AssertionError(f"unexpected doorbell {task}")
 

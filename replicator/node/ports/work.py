@@ -47,7 +47,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """An item that is not tried again unless the operator requeues it."""
+    """An item that is not tried again before the next sweep, unless the operator requeues it."""
 
     ref: Ref
     holder: NodeId
