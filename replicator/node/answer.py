@@ -16,7 +16,8 @@ from replicator.node import serving
 from replicator.node.admission import sender_admission
 from replicator.node.context import Node
 from replicator.node.doorbells import ring
-from replicator.node.ports import Health, Receipt, RefusalRecord
+from replicator.node.health import note_request
+from replicator.node.ports import Receipt, RefusalRecord
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import codec
 from replicator.protocol.messages import (
@@ -142,8 +143,7 @@ def _remember(node: Node, receipt: Receipt, admitted: trust.Admission) -> None:
         node.store.add_peer(receipt.sender, None, now)
     if admitted.pools and (peer is None or not admitted.pools <= peer.pools):
         node.store.join_pools(receipt.sender, admitted.pools)
-    if peer is not None and node.work.health(receipt.sender).failures:
-        node.work.set_health(receipt.sender, Health())
+    if peer is not None and note_request(node, receipt.sender):
         ring(node, "announce", [receipt.sender], "it is back")
 
 

@@ -71,7 +71,7 @@ def test_a_lease_that_was_taken_over_is_not_released_by_its_first_owner(work: Wo
 
 
 def test_health_is_kept_per_peer_and_cleared_by_a_good_one(work: WorkState) -> None:
-    bad = Health(3, NOW + 8000, "connection refused: é")
+    bad = Health(3, NOW + 8000, "connection refused: é", slow=True)
     assert work.health(A) == Health()
     work.set_health(A, bad)
     assert work.health(A) == bad

@@ -132,7 +132,7 @@ class MemoryWorkState(MemoryFetchQueue):
     def set_health(self, peer: NodeId, health: Health) -> None:
         """Store a peer's health; a default `Health` clears it."""
         reason = health.reason[: self._limits.record_chars_max]
-        self._health[peer] = Health(health.failures, health.next_at, reason)
+        self._health[peer] = Health(health.failures, health.next_at, reason, health.slow)
         if health == Health():
             del self._health[peer]
 

@@ -50,7 +50,7 @@ class LaneWork:
         """Store a peer's health; a default `Health` clears it."""
         key = self._keys.health(peer)
         reason = health.reason[: self._limits.record_chars_max]
-        cut = Health(health.failures, health.next_at, reason)
+        cut = Health(health.failures, health.next_at, reason, health.slow)
         if cut == Health():
             self._server.command("DEL", key)
         else:

@@ -58,11 +58,15 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How calls to a peer have gone: ``failures`` in a row, no call before ``next_at`` (ms)."""
+    """How calls to a peer have gone: ``failures`` in a row, no call before ``next_at`` (ms).
+
+    ``slow``: the last failure held its caller for longer than making a connection may.
+    """
 
     failures: int = 0
     next_at: int = 0
     reason: str = ""
+    slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import codec, envelope
 from replicator.protocol.ids import Cursor
 from replicator.protocol.messages import Answer, Pull, PullAnswer
-from tests.support.pool import Member, Pool, pair
+from tests.support.pool import Member, Pool, pair, send
 
 
 class Puppet:
@@ -103,3 +103,13 @@ def test_one_worker_at_a_time_fetches_from_one_holder() -> None:
     assert transport.calls == 0
     beta.clock.advance(Limits().lease_seconds + 1)
     assert fetch(beta.node, alpha.id).stored == 3
+
+
+def test_requests_of_a_peer_that_lets_us_wait_do_not_end_its_back_off() -> None:
+    transport, alpha, beta = puppet()
+    transport.seconds = 100.0
+    for _ in range(20):
+        send(alpha, beta, codec.request_tree(Pull()))
+        pull(beta.node, alpha.id)
+        beta.clock.advance(5)
+    assert transport.calls < 10
