@@ -75,12 +75,13 @@ def prepare(
     encoding = None
     if compress and len(body) >= _COMPRESS_FROM_BYTES:
         body, encoding = compression.deflate(body), compression.GZIP
+    theirs_ms = node.clock.now() + peer.clock_offset_ms  # as it says: it may say nonsense
     signed = envelope.sign_request(
         node.identity.credentials(),
         peer.id,
         body,
         media_type,
-        created=(node.clock.now() + peer.clock_offset_ms) // 1000,
+        created=min(max(0, theirs_ms // 1000), envelope.CREATED_MAX),
         nonce=secrets.token_bytes(16),
         content_encoding=encoding,
     )

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from replicator.errors import ErrorCode, PeerUnavailable, Refusal
+from replicator.errors import ErrorCode, PeerRefused, PeerUnavailable, Refusal
 from replicator.limits import Limits
 from replicator.node.conversation import call
 from replicator.node.fetch import fetch
@@ -13,8 +13,8 @@ from replicator.node.ports import WireAnswer
 from replicator.node.repair import pull
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import codec, envelope
-from replicator.protocol.ids import Cursor
-from replicator.protocol.messages import Answer, Pull, PullAnswer
+from replicator.protocol.ids import INTEGER_MAX, Cursor
+from replicator.protocol.messages import Answer, ErrorAnswer, Pull, PullAnswer
 from tests.support.pool import Member, Pool, pair, send
 
 
@@ -113,3 +113,15 @@ def test_requests_of_a_peer_that_lets_us_wait_do_not_end_its_back_off() -> None:
         pull(beta.node, alpha.id)
         beta.clock.advance(5)
     assert transport.calls < 10
+
+
+@pytest.mark.parametrize("time", [0, INTEGER_MAX])
+def test_a_lie_about_the_time_is_forgotten_with_the_next_honest_word(time: int) -> None:
+    transport, alpha, beta = puppet()
+    transport.say = lambda _: ErrorAnswer(code=ErrorCode.STALE, message="x", time=time)
+    with pytest.raises(PeerRefused):
+        call(beta.node, beta.peer(alpha), Pull())
+    transport.say = lambda _: None
+    beta.clock.advance(1_000)
+    call(beta.node, beta.peer(alpha), Pull())
+    assert beta.peer(alpha).clock_offset_ms == 0
