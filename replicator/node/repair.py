@@ -56,8 +56,8 @@ class Pulled:
 def pull(node: Node, peer_id: NodeId) -> Pulled:
     """Pull a peer's log for at most a slice of time; queue what could not be had at once.
 
-    While a full batch of earlier gaps is open, no further page is asked for: that bounds what a
-    peer can make this node remember.
+    While a full batch of earlier gaps is open, or those of this run fill their room, no further
+    page is asked for: that bounds what a peer can make this node remember.
     """
     node.work.hear("pull", peer_id)
     token = secrets.token_urlsafe(12)
@@ -171,9 +171,14 @@ class _Run:
                 continue
             before, after = after, answer.cursor
             self.more = answer.more and after != before
-            goes_on = self.more and self._node.clock.monotonic() < self._deadline
-            coming = self._ask(after) if goes_on else None
+            coming = self._ask(after) if self.more and self._may_go_on() else None
             yield before, heard
+
+    def _may_go_on(self) -> bool:
+        # room for a batch of earlier gaps and the three pages in work: none is ever dropped
+        limits = self._node.limits
+        room = self.wanted + 4 * limits.items_max <= limits.gaps_per_peer_max
+        return room and self._node.clock.monotonic() < self._deadline
 
     def _ask(self, after: Cursor | None) -> Pending[Heard]:
         request = Pull(after=after, limit=self._node.limits.items_max, want=self._want)

@@ -1,7 +1,9 @@
 """A pool-mate that signs well and behaves badly costs little, and makes nobody lose a post."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,10 @@ from replicator.node.ports import WireAnswer
 from replicator.node.repair import pull
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import codec, envelope
-from replicator.protocol.ids import INTEGER_MAX, Cursor
+from replicator.protocol.ids import INTEGER_MAX, Cursor, Digest, GlobalId
 from replicator.protocol.messages import Answer, ErrorAnswer, Pull, PullAnswer
-from tests.support.pool import Member, Pool, pair, send
+from replicator.protocol.post import Ref
+from tests.support.pool import NOW_MS, Member, Pool, pair, send
 
 
 class Puppet:
@@ -48,9 +51,9 @@ class Puppet:
         raise NotImplementedError
 
 
-def puppet() -> tuple[Puppet, Member, Member]:
+def puppet(**options: Any) -> tuple[Puppet, Member, Member]:
     """Return a transport, the peer that it speaks for, and the node that asks through it."""
-    pool, alpha, beta = pair()
+    pool, alpha, beta = pair(**options)
     transport = Puppet(pool, alpha)
     node = replace(beta.node, transport=transport)
     pool.nodes[beta.address] = node
@@ -125,3 +128,18 @@ def test_a_lie_about_the_time_is_forgotten_with_the_next_honest_word(time: int) 
     beta.clock.advance(1_000)
     call(beta.node, beta.peer(alpha), Pull())
     assert beta.peer(alpha).clock_offset_ms == 0
+
+
+def test_a_pull_ends_before_gaps_would_be_dropped() -> None:
+    transport, alpha, beta = puppet(limits=Limits(gaps_per_peer_max=4_000))
+    made = itertools.count()
+
+    def page(number: int) -> Answer:
+        names = [next(made) for _ in range(500)]
+        refs = [Ref(GlobalId(f"alpha/{n}"), Digest(f"{n:064x}"), NOW_MS, 10) for n in names]
+        return PullAnswer(refs=tuple(refs), cursor=Cursor(f"c{number}"), more=True)
+
+    transport.say = page
+    report = pull(beta.node, alpha.id)
+    assert 2_000 <= beta.store.totals().gaps == report.wanted <= 4_000
+    assert pull(beta.node, alpha.id).ended == "gaps first"
