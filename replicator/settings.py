@@ -42,7 +42,6 @@ class Settings:
         answers_processes, lanes_threads: sizes of the two workers.
         flower_listen: ``host:port`` of Flower.
         key_passphrase: protects the key files; None where they have none.
-        allow_private: peers may have loopback or private addresses.
         pull, get, put: who may ask what (see `rules.policy`).
         log_level: of all processes of this node.
         limits: every bound.
@@ -60,7 +59,6 @@ class Settings:
     lanes_threads: int = 8
     flower_listen: str = "127.0.0.1:5555"
     key_passphrase: str | None = field(default=None, repr=False)
-    allow_private: bool = True
     pull: str = "pool"
     get: str = "pool"
     put: str = "pool"
@@ -204,7 +202,6 @@ _TYPES: Final[dict[str, type[str] | type[int]]] = {
     "lanes_threads": int,
     "flower_listen": str,
     "key_passphrase": str,
-    "allow_private": bool,
     "pull": str,
     "get": str,
     "put": str,
@@ -215,10 +212,6 @@ _TYPES: Final[dict[str, type[str] | type[int]]] = {
 
 def _converted(name: str, text: str, variable: str) -> Any:
     kind = _TYPES.get(name, str)
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ConfigurationError(f"{variable}: true or false is needed")
-        return text.lower() == "true"
     if kind is int:
         if not text.isascii() or not text.isdigit():
             raise ConfigurationError(f"{variable}: a whole number is needed")

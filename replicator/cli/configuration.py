@@ -53,7 +53,6 @@ _EXPLAINED: Final = (
     ),
     ("get", '"pool"', ""),
     ("put", '"pool"', "Who may put: pool or peers."),
-    ("allow_private", "true", "Whether peers may have loopback or private addresses."),
     ("log_level", '"info"', "debug, info, warning or error."),
     (
         "key_passphrase",

@@ -52,7 +52,6 @@ def test_secrets_do_not_stand_in_the_repr(home):
         ("lanes_threads = '8'", {}, "lanes_threads must be of type int"),
         ("lanes_threads = 0", {}, "from 1 to 256"),
         ("", {"REPLICATOR_LANES_THREADS": "many"}, "whole number"),
-        ("", {"REPLICATOR_ALLOW_PRIVATE": "yes"}, "true or false"),
         ("put = 'open'", {}, "put: one of pool, peers"),
         ("[limits]\nitems_mx = 1", {}, "did you mean 'items_max'"),
         ("[limits]\nitems_max = 1", {}, "items_max may not be below 500"),
@@ -81,7 +80,7 @@ def test_a_missing_home_says_how_to_make_one(tmp_path):
 
 def test_every_setting_but_the_home_and_limits_can_be_set_by_a_variable(home):
     given = {"node_id": "beta.example", "answers_processes": "3", "lanes_threads": "4"}
-    given |= {"allow_private": "false", "pull": "open", "get": "peers", "put": "peers"}
+    given |= {"pull": "open", "get": "peers", "put": "peers"}
     given |= dict.fromkeys(("gateway_listen", "local_listen", "flower_listen"), "host:1")
     given |= {"address": "https://b", "broker_url": "amqp://b", "log_level": "debug"}
     names = set(Settings.__dataclass_fields__) - {"home", "limits"}
