@@ -2,7 +2,8 @@
 
 `judge` reads trees into posts, verifies all signatures in bulk, and applies trust and policy; it
 writes nothing. The caller stores what it gives. A digest that is known already is not verified
-again, unless it may bring a signature of a pool of ours that the held post lacks.
+again, unless it may bring a signature that the held post lacks and has room for: a copy that came
+first without its origin's signature could not be passed on to who has pinned the origin.
 """
 
 from collections.abc import Sequence
@@ -80,15 +81,20 @@ def _read(node: Node, item: Any) -> Post | str:
 
 
 def _nothing_new(node: Node, posts: Sequence[Post]) -> set[Digest]:
-    """Return digests that are decided and bring no pool signature that the held post lacks."""
+    """Return digests that are decided and bring no signature that the held post would keep."""
     known = node.store.known({post.digest for post in posts})
     if not known:
         return known
     held = {post.digest: post for post in node.store.get(digests=known)}
     for post in posts:
         mine = held.get(post.digest)
-        claims = trust.pools_of(post, node.identity.pools)
-        if mine is not None and any(not mine.signed_by(pool) for pool in claims):
+        if mine is None:
+            continue
+        lacking = {
+            signature.key for signature in post.signatures if not mine.signed_by(signature.key)
+        }
+        room = len(mine.signatures) < node.limits.post_signatures_max
+        if lacking and (room or lacking & node.identity.pools):
             known.discard(post.digest)
     return known
 

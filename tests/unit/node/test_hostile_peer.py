@@ -16,9 +16,9 @@ from replicator.node.repair import pull
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import codec, envelope
 from replicator.protocol.ids import INTEGER_MAX, Cursor, Digest, GlobalId
-from replicator.protocol.messages import Answer, ErrorAnswer, Pull, PullAnswer
-from replicator.protocol.post import Ref
-from tests.support.pool import NOW_MS, Member, Pool, pair, send
+from replicator.protocol.messages import Answer, ErrorAnswer, Pull, PullAnswer, Put
+from replicator.protocol.post import Post, Ref
+from tests.support.pool import NOW_MS, Member, Pool, pair, send, trio
 
 
 class Puppet:
@@ -143,3 +143,20 @@ def test_a_pull_ends_before_gaps_would_be_dropped() -> None:
     report = pull(beta.node, alpha.id)
     assert 2_000 <= beta.store.totals().gaps == report.wanted <= 4_000
     assert pull(beta.node, alpha.id).ended == "gaps first"
+
+
+def test_a_copy_without_its_origins_signature_does_not_keep_the_whole_one_out() -> None:
+    _, alpha, beta, mallory = trio()
+    beta.store.forget_peer(alpha.id)
+    alpha.publish("real")
+    (post,) = alpha.posts()
+    pools = beta.node.identity.pools
+    stripped = replace(post, signatures=tuple(s for s in post.signatures if s.key in pools))
+    put_model(mallory, beta, stripped)
+    assert beta.posts() == [stripped]
+    put_model(alpha, beta, post)
+    assert beta.posts() == [post]
+
+
+def put_model(sender: Member, recipient: Member, post: Post) -> None:
+    send(sender, recipient, codec.request_tree(Put(models=(codec.model_tree(post),))))
