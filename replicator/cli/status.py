@@ -17,6 +17,7 @@ from replicator.node.dead_letters import dead_letters
 _SHOWN_MAX: Final = 100
 _REASON_CHARS_MAX: Final = 160
 _CAUSES_MAX: Final = 3
+_DEAD_LINES_MAX: Final = 10
 
 
 @click.command()
@@ -67,9 +68,21 @@ def _work(node: Node, home: Path) -> dict[str, Any]:
 
 def _work_state(node: Node) -> dict[str, Any]:
     peers = [peer.id for peer in node.store.peers()]
+    letters = dead_letters(node)
     return {
         "queued": dict(node.work.queued()),
-        "dead_letters": len(dead_letters(node)),
+        "dead_letters": len(letters),
+        "newest_dead_letters": [
+            {
+                "id": letter.ref.id,
+                "digest": letter.ref.digest,
+                "holder": letter.holder,
+                "reason": letter.reason,
+                "attempts": letter.attempts,
+                "at": letter.at,
+            }
+            for letter in letters[:_SHOWN_MAX]
+        ],
         "health": {
             peer: {"failures": health.failures, "reason": health.reason}
             for peer in peers
@@ -110,6 +123,7 @@ def _show(state: dict[str, Any]) -> None:
             f"work: {sum(work['queued'].values()):,} posts to fetch, {state['gaps']:,} gaps, "
             f"{work['dead_letters']} dead letters, {refused_requests(work['refusals'])}"
         )
+        _show_dead(work["newest_dead_letters"])
     table(
         ("PEER", "ADDRESS", "POOLS", "LOG ENTRIES BEHIND", "STATE"),
         (
@@ -123,6 +137,16 @@ def _show(state: dict[str, Any]) -> None:
             for peer in state["peers"]
         ),
     )
+
+
+def _show_dead(letters: list[dict[str, Any]]) -> None:
+    for letter in letters[:_DEAD_LINES_MAX]:
+        reason = printable(letter["reason"], _REASON_CHARS_MAX)
+        click.echo(
+            f"  dead: {letter['id']} from {letter['holder']}: {reason}, {letter['attempts']} tries"
+        )
+    if len(letters) > _DEAD_LINES_MAX:
+        click.echo("  more of them: replicator status --json")
 
 
 def refused_requests(refusals: list[dict[str, Any]]) -> str:

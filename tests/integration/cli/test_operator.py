@@ -328,5 +328,10 @@ def test_status_counts_the_dead_letters_of_missing_posts_alone(home: CliHome) ->
         lease = node.work.lease(HERE, 10, 10**6, now)
         assert lease is not None
         node.work.settle(lease, Settlement(dead={one.digest: "none" for one in refs}), now)
-    assert home.json("status")["work"]["dead_letters"] == 1
+    work = home.json("status")["work"]
+    assert work["dead_letters"] == 1
+    (letter,) = work["newest_dead_letters"]
+    assert (letter["id"], letter["digest"]) == (ref(1).id, ref(1).digest)
+    assert (letter["holder"], letter["reason"], letter["attempts"]) == (HERE, "none", 1)
+    assert f"dead: {ref(1).id} from {HERE}: none, 1 tries" in home("status").stdout
     assert any("given up" in one["message"] for one in home.findings())
