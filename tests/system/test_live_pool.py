@@ -39,14 +39,16 @@ def nodes(tmp_path_factory):
 
 
 def is_quiet(nodes) -> bool:
-    """Tell whether every node has pulled every other one's log to its end."""
+    """Tell whether every lane, and every pull of another's log, has come to its end."""
     stores = {node.site.node_id: SqlStore(node.site.database_url, read_only=True) for node in nodes}
     try:
         ends = {node_id: store.end_cursor() for node_id, store in stores.items()}
-        pulled = [
-            (peer.pulled, ends[peer.id]) for store in stores.values() for peer in store.peers()
+        at_end = [
+            peer.pulled == ends[peer.id] and peer.pushed == store.last_change()
+            for store in stores.values()
+            for peer in store.peers()
         ]
-        return len(pulled) == len(nodes) * (len(nodes) - 1) and all(a == b for a, b in pulled)
+        return len(at_end) == len(nodes) * (len(nodes) - 1) and all(at_end)
     finally:
         for store in stores.values():
             store.close()
