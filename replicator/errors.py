@@ -13,6 +13,7 @@
     ├── Unavailable            retry with back-off; nothing is lost
     │   ├── PeerUnavailable    no connection, no answer in time, or `busy`
     │   ├── StoreUnavailable   the database does not answer
+    │   │   └── StoreFull      it has no room for another post
     │   ├── WorkUnavailable    Redis or Valkey does not answer
     │   └── BrokerUnavailable  the message broker does not take a message
     ├── CursorConflict         another worker moved the cursor first; drop this work
@@ -84,7 +85,17 @@ class PeerMisbehaved(ReplicatorError):
 
 
 class BadAnswer(PeerMisbehaved):
-    """An answer that is not a valid, signed answer document to our request."""
+    """An answer that is not a valid, signed answer document to our request.
+
+    Args:
+        message: what is wrong with it.
+        about_items: the peer really answered, and what was asked for made its answer unusable
+            (too large, or a document that does not decode): smaller questions find the culprit.
+    """
+
+    def __init__(self, message: str, *, about_items: bool = False) -> None:
+        super().__init__(message)
+        self.about_items = about_items
 
 
 class KeyChanged(PeerMisbehaved):
@@ -126,6 +137,10 @@ class PeerUnavailable(Unavailable):
 
 class StoreUnavailable(Unavailable):
     """The database does not answer, or is locked for longer than its time-out."""
+
+
+class StoreFull(StoreUnavailable):
+    """The disk, or the quota set for posts, has no room; reading and deleting still work."""
 
 
 class WorkUnavailable(Unavailable):

@@ -108,8 +108,30 @@ class Limits:
     retry_base_seconds: float = 1.0
     retry_cap_seconds: float = 300.0
     """Longest pause between two tries: a peer that returns is noticed within minutes."""
+    malformed_base_seconds: float = 10.0
+    """First pause for a peer that answers with something else than the protocol."""
+    refused_base_seconds: float = 30.0
+    """First pause for a peer that refuses: its operator, or ours, has to change something."""
+    misfit_cap_seconds: float = 3_600.0
+    """Longest pause for a peer that refuses, or answers with something else."""
+    unsupported_seconds: float = 86_400.0
+    """How long a peer is not asked again for what it does not support."""
+    ramp_items_min: int = 16
+    """Items of the first batch to a peer that recovered; each success doubles them."""
+    wake_seconds: float = 30.0
+    """A restarted node wakes its lanes over this time, so that restarts do not herd."""
+    slow_call_seconds: float = 2.0
+    """A peer whose last call took longer is slow; healthy ones answer in milliseconds."""
+    slow_slots_max: int = 2
+    """Calls to slow peers at a time, of all workers together: they never hold all threads."""
+    maintenance_calls_per_second: float = 2.0
+    """Pulls and repairs that one node starts on average: with more peers, each has longer turns."""
     fetch_attempts_max: int = 12
     """Tries of one item with one holder before it is a dead letter (about half an hour)."""
+    crash_attempts_max: int = 5
+    """Leases that an item may outlive before it is a dead letter: it kills its worker."""
+    suspects_max: int = 32
+    """Items leased together once one of them outlived a lease; after a second one, each alone."""
     fetch_queue_items_max: int = 100_000
     """Items queued for one holder; more are left to repair."""
     dead_letters_max: int = 10_000
@@ -125,6 +147,38 @@ class Limits:
     """How often a node looks for what it lacks at each pool-mate (jittered by a third)."""
     sweep_seconds: float = 86_400.0
     """How often a pool-mate's whole log is read again: a million posts are 2,000 short pages."""
+    reconcile_seconds: float = 300.0
+    """How often this node compares its set with a pool-mate's (jittered by a third)."""
+    reconcile_share: float = 0.05
+    """Of a lane's time that comparing may take: after a long run follows a long pause."""
+    reconcile_bytes_per_second: int = 100_000
+    """On average, over the pause that follows a run."""
+    reconcile_frame_bytes_max: int = 256 * 1024
+    """One Negentropy message; in base64url it fits a message of the protocol twice."""
+    reconcile_rounds_max: int = 40
+    """Questions of one run; equal sets need one, a hundred differences about four."""
+    reconcile_items_max: int = 20_000
+    """Differences that one run collects per direction; the next run finds the rest."""
+    summary_items_max: int = 512
+    """Items under one entry of the set's summary: a million need 2,000 to 4,000 entries."""
+    decided_items_max: int = 1_000_000
+    """Digests remembered of posts not held (expired, lost): beyond, the node's floor rises."""
+    expire_items_max: int = 2_000
+    """Posts removed in one transaction, so that writers do not wait for long."""
+    floor_step_seconds: int = 3_600
+    """The floor moves in steps: two nodes with the same rule mostly have the same one."""
+    disk_reserve_bytes: int = 64 * 1024 * 1024
+    """Kept free on the disk of an SQLite database for all but posts: the log must go on."""
+    roster_seconds: float = 600.0
+    """How often a pool-mate is asked whom it knows (jittered by a third)."""
+    roster_entries_max: int = 2_000
+    """Members whose introductions are kept; of more, the longest unheard go first."""
+    roster_kept_seconds: float = 2_592_000.0
+    """An introduction not renewed for a month is forgotten: the node is gone."""
+    introduction_bytes_max: int = 16 * 1024
+    """One introduction in a roster; one with 8 keys has 3 kB."""
+    peers_max: int = 5_000
+    """Peers that come by themselves (first contact, roster); an operator may add more."""
     gaps_per_peer_max: int = 100_000
     """Refs of one peer that could not be had yet; of more the oldest are left to repair."""
     equivocations_max: int = 200
@@ -164,4 +218,17 @@ class Limits:
             "message_bytes <= in_flight_bytes": self.message_bytes_max <= self.in_flight_bytes_max,
             "sweep <= 5 days (its turn is kept for a week)": self.sweep_seconds <= 432_000,
             "retry_base <= retry_cap": self.retry_base_seconds <= self.retry_cap_seconds,
+            "refused_base, malformed_base <= misfit_cap": (
+                max(self.refused_base_seconds, self.malformed_base_seconds)
+                <= self.misfit_cap_seconds
+            ),
+            "reconcile_share <= 1": self.reconcile_share <= 1,
+            # 4/3 for base64url, and room for the rest of the document
+            "3/2 reconcile_frame_bytes <= what every node accepts": (
+                self.reconcile_frame_bytes_max * 3 // 2 <= PROTOCOL_FLOOR["message_bytes_max"]
+            ),
+            "reconcile_frame_bytes >= 4,096 (the reference's own bound)": (
+                self.reconcile_frame_bytes_max >= 4_096
+            ),
+            "summary_items >= 16": self.summary_items_max >= 16,
         }

@@ -14,7 +14,8 @@ from replicator.errors import Malformed
 from replicator.node import announce as announcing
 from replicator.node import answer as answering
 from replicator.node import fetch as fetching
-from replicator.node import reconciler, repair
+from replicator.node import pull as pulling
+from replicator.node import reconciler
 from replicator.node import sweep as sweeping
 from replicator.node import upkeep as keeping
 from replicator.protocol.ids import NodeId, parse_node_id
@@ -46,7 +47,7 @@ def fetch(task: NodeTask, peer: object) -> dict[str, Any]:
 @shared_task(name=ROUTES["pull"].task, base=NodeTask, bind=True)
 def pull(task: NodeTask, peer: object) -> dict[str, Any]:
     """Pull the log of ``peer``."""
-    return asdict(repair.pull(task.node, node_id(peer)))
+    return asdict(pulling.pull(task.node, node_id(peer)))
 
 
 @shared_task(name=ROUTES["repair"].task, base=NodeTask, bind=True)

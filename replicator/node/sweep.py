@@ -9,7 +9,7 @@ import secrets
 
 from replicator.node.context import Node
 from replicator.node.dead_letters import dead_letters
-from replicator.node.repair import Pulled, pull
+from replicator.node.pull import Pulled, pull
 from replicator.protocol.ids import NodeId
 from replicator.rules.backoff import jittered
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from replicator.node.context import Node
 from replicator.node.health import reachable
-from replicator.node.repair import requeue_gaps
+from replicator.node.pull import requeue_gaps
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,13 @@ from replicator.protocol.post import PostSignature
 PROTOCOL_VERSION: Final = "1.0"
 MODEL_NAME: Final = "post"
 MODEL_VERSION: Final = "1.0"
-REQUEST_TYPES: Final = ("pull", "get", "put")
+REQUEST_TYPES: Final = ("pull", "get", "put", "reconcile", "roster")
 FILTER_ITEMS_MAX: Final = 100
 """Nodes, tags or threads that one filter may name."""
+
+
+WireFrame = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*\Z", max_length=700_000)]
+"""Bytes in unpadded base64url."""
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -70,10 +74,11 @@ class Pull(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", ta
 
 
 class Get(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="get"):
-    """Ask for posts by id or digest."""
+    """Ask for posts by id or digest; ``want`` refs: only what there is to know about them."""
 
     ids: tuple[WireGlobalId, ...] = ()
     digests: tuple[WireDigest, ...] = ()
+    want: Literal["refs", "models"] = "models"
 
 
 class Put(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="put"):
@@ -83,7 +88,31 @@ class Put(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag
     models: tuple[Any, ...] | None = None
 
 
-Request = Pull | Get | Put
+class Reconcile(msgspec.Struct, frozen=True, tag_field="type", tag="reconcile"):
+    """Compare two sets: one Negentropy V1 message over (published, digest) within a pool.
+
+    ``since`` is the lowest ``published`` that the asker's set has; ``frame`` is the message in
+    unpadded base64url.
+    """
+
+    scope: WireKey
+    since: WireInteger
+    frame: WireFrame
+
+
+class Roster(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", tag="roster"):
+    """Ask which members of a pool a node knows, in the order of their ids; introduce oneself.
+
+    ``introduction`` is the asker's signed node document, as a tree; ``after`` is the last node id
+    of the page before.
+    """
+
+    scope: WireKey
+    introduction: Any = None
+    after: WireNodeId | None = None
+
+
+Request = Pull | Get | Put | Reconcile | Roster
 
 
 NO_ADDRESS: Final = "no-address"
@@ -137,21 +166,27 @@ class AnswerHead(msgspec.Struct, frozen=True):
 
 
 class PullAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A page. ``more`` tells that asking on with ``cursor`` is worth while at once."""
+    """A page. ``more`` tells that asking on with ``cursor`` is worth while at once.
+
+    ``remaining`` is about how many log entries follow ``cursor``: for people, who wait for it.
+    """
 
     refs: tuple[Any, ...] | None = None
     models: tuple[Any, ...] | None = None
     cursor: WireCursor
     more: bool = False
+    remaining: WireInteger | None = None
 
 
-class GetAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class GetAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The posts asked for that this node gives, and what is missing.
 
-    An asked item that is in neither list did not fit: ask for it again.
+    ``refs`` in place of ``models`` where refs were wanted; a node that does not know ``want`` gives
+    models. An asked item that is in no list did not fit: ask for it again.
     """
 
-    models: tuple[Any, ...]
+    models: tuple[Any, ...] | None = None
+    refs: tuple[Any, ...] | None = None
     missing: tuple[Missing, ...] = ()
 
 
@@ -159,6 +194,24 @@ class PutAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One item per item of the request, in its order."""
 
     items: tuple[PutItem, ...]
+
+
+class ReconcileAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The next Negentropy message of the answerer, over both sets from ``since`` on.
+
+    ``since`` is the higher of both floors. Where it is not the asker's, there is no ``frame``: the
+    asker starts anew from there.
+    """
+
+    since: WireInteger
+    frame: WireFrame | None = None
+
+
+class RosterAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Signed node documents of members of the pool, as trees; ``more``: ask on after the last."""
+
+    introductions: tuple[Any, ...]
+    more: bool = False
 
 
 class ErrorAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -183,4 +236,12 @@ class UnsupportedAnswer(msgspec.Struct, frozen=True, kw_only=True):
     types: tuple[str, ...] = REQUEST_TYPES
 
 
-Answer = PullAnswer | GetAnswer | PutAnswer | ErrorAnswer | UnsupportedAnswer
+Answer = (
+    PullAnswer
+    | GetAnswer
+    | PutAnswer
+    | ReconcileAnswer
+    | RosterAnswer
+    | ErrorAnswer
+    | UnsupportedAnswer
+)

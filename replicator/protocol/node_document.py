@@ -38,7 +38,7 @@ class NodeLimits(msgspec.Struct, frozen=True):
     items_max: WireInteger
 
 
-class NodeDocument(msgspec.Struct, frozen=True):
+class NodeDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a node says of itself.
 
     Args:
@@ -52,6 +52,7 @@ class NodeDocument(msgspec.Struct, frozen=True):
         limits: what it takes in one message.
         addresses: base URLs it is reached at; may be empty.
         time: its clock when it signed, in ms since the Unix epoch.
+        floor: posts dated before are neither kept nor taken here, in ms since the Unix epoch.
     """
 
     id: WireNodeId
@@ -64,6 +65,7 @@ class NodeDocument(msgspec.Struct, frozen=True):
     limits: NodeLimits
     addresses: _Words
     time: WireInteger
+    floor: WireInteger = 0
 
 
 class SignedDocument(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from replicator.node.fetch import fetch
 from replicator.node.identity import Identity
 from replicator.node.ports import Peer, Ring, Transport, WireAnswer
 from replicator.node.publish import Published, publish, read_draft
-from replicator.node.repair import pull
+from replicator.node.pull import pull
 from replicator.node.sweep import sweep
 from replicator.protocol import codec, envelope
 from replicator.protocol.ids import Digest, NodeId

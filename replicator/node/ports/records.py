@@ -73,6 +73,8 @@ class Page:
     posts: tuple[Post, ...]
     cursor: Cursor
     more: bool
+    remaining: int = 0
+    """Log entries after ``cursor``, whoever may see them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ class RefPage:
     refs: tuple[Ref, ...]
     cursor: Cursor
     more: bool
+    remaining: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +138,53 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """How much of each origin's posts is kept; None: no bound."""
+
+    posts: int | None = None
+    size: int | None = None
+    """Canonical bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of a pool as it introduced itself.
+
+    Args:
+        node: its node id.
+        pools: pools of ours whose key signed the document.
+        document: the signed node document as compact JSON, verified before it came here.
+        time: the document's own, in ms: the newest one counts.
+        offered: nobody has decided yet whether it becomes a peer (roster policy ``ask``).
+    """
+
+    node: NodeId
+    pools: frozenset[KeyText]
+    document: bytes
+    time: int
+    offered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts of the store, for people and monitors."""
+    """Counts of the store, for people and monitors.
+
+    Args:
+        posts: held.
+        last_change: sequence of the last log entry.
+        gaps: refs that pulls passed and that are still missing.
+        peers: known.
+        size: canonical bytes of the posts held.
+        decided: digests remembered of posts that are not held.
+        floor: posts published before are neither kept nor taken (ms since the epoch).
+        full: whether there is no room for another post.
+    """
 
     posts: int
     last_change: int
     gaps: int
     peers: int
+    size: int = 0
+    decided: int = 0
+    floor: int = 0
+    full: bool = False

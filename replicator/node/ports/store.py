@@ -4,12 +4,15 @@ Raises `StoreUnavailable` and `ConfigurationError` besides what a method names.
 """
 
 from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from replicator.node.ports.records import (
     Added,
     Incoming,
+    Keep,
     LanePage,
+    Member,
     Page,
     Peer,
     Pin,
@@ -19,6 +22,7 @@ from replicator.node.ports.records import (
 )
 from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
 from replicator.protocol.post import Post, Ref
+from replicator.rules.negentropy import Items
 
 
 class Store(Protocol):
@@ -32,6 +36,9 @@ class Store(Protocol):
         """Store posts and their change-log entries; one outcome per item, in order.
 
         A digest that is stored leaves `gaps`. Posts given twice in one call are stored once.
+
+        Raises:
+            StoreFull: no room; nothing was changed. `publish` and `record_pull` raise it too.
         """
 
     def publish(self, items: Sequence[Incoming], now: int) -> list[Added]:
@@ -40,8 +47,14 @@ class Store(Protocol):
         Of two items of one call with the same id the first counts. This node never equivocates.
         """
 
-    def decide(self, digests: Collection[Digest], reason: str, now: int) -> None:
-        """Record digests as decided against, by lasting policy; they leave `gaps`."""
+    def decide(
+        self, refs: Collection[Ref], pools: Collection[KeyText], reason: str, now: int
+    ) -> None:
+        """Record posts as decided against, by lasting policy; they leave `gaps`.
+
+        They enter the reconciled set of ``pools``, so that repair does not bring them up again.
+        One that is held stays held; one below the floor is not recorded.
+        """
 
     def known(self, digests: Collection[Digest]) -> set[Digest]:
         """Return which of ``digests`` are decided: held, or decided against."""
@@ -90,6 +103,55 @@ class Store(Protocol):
     def totals(self) -> Totals:
         """Return counts."""
 
+    # the reconciled set
+
+    def reconciled(self, pool: KeyText, since: int) -> AbstractContextManager[Items]:
+        """Open the set that is reconciled within a pool, in one reading transaction.
+
+        It holds (published, digest) of every post that was ever visible in the pool and of those
+        decided against there, from ``since`` (ms) and from the floor on. A fingerprint of any
+        range reads the summary and at most a few of its entries' items, never all items.
+        """
+
+    # retention and room
+
+    def floor(self) -> int:
+        """Return the floor (ms): posts published before are neither kept nor taken."""
+
+    def raise_floor(self, floor: int) -> None:
+        """Move the floor up, never down. What is below it goes with the next `expire`."""
+
+    def origin_floors(self, origins: Collection[NodeId]) -> dict[NodeId, int]:
+        """Return floors (ms) of origins that have one of their own (too many posts, see `Keep`)."""
+
+    def expire(self, keep: Keep, now: int) -> int:
+        """Remove some posts that are below the floor, or beyond what is kept of their origin.
+
+        At most about ``expire_items_max`` in one transaction; returns how many, 0: nothing is left
+        to remove. An origin's own floor rises past its removed posts, ties included. Their log
+        entries go too; a cursor that points at one stays good. Where more digests than
+        ``decided_items_max`` are remembered of posts not held, the floor rises until they fit.
+        """
+
+    def is_full(self) -> bool:
+        """Tell whether there is no room for another post. Cheap."""
+
+    # members of the pools
+
+    def note_member(self, member: Member, now: int) -> bool:
+        """Keep an introduction; False where a newer or equal one is kept already.
+
+        Beyond ``roster_entries_max`` the one that was longest not renewed goes.
+        """
+
+    def members(
+        self, pool: KeyText | None = None, after: NodeId | None = None, limit: int = 100
+    ) -> list[Member]:
+        """Return introductions (of one pool), by node id after ``after``."""
+
+    def drop_members(self, before: int) -> int:
+        """Forget introductions not renewed since ``before`` (ms, our clock); return how many."""
+
     # peers and cursors
 
     def peers(self) -> list[Peer]:
@@ -98,8 +160,13 @@ class Store(Protocol):
     def peer(self, node: NodeId) -> Peer | None:
         """Return one peer, or None."""
 
-    def add_peer(self, node: NodeId, address: str | None, now: int) -> None:
-        """Add a peer, or give a known one another address (None keeps the present one)."""
+    def add_peer(
+        self, node: NodeId, address: str | None, now: int, *, peers_max: int | None = None
+    ) -> bool:
+        """Add a peer, or give a known one another address (None keeps the present one).
+
+        False, and nothing is changed, where it is new and there are ``peers_max`` already.
+        """
 
     def join_pools(self, node: NodeId, pools: Collection[KeyText]) -> bool:
         """Note that a peer proved membership in pools; return whether any was new.

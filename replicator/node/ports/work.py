@@ -5,18 +5,40 @@ All times are ms since the Unix epoch, UTC; `now` is always an argument.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Literal, Protocol
 
 from replicator.protocol.ids import Digest, KeyText, NodeId
 from replicator.protocol.post import Ref
+from replicator.rules.breaker import Breaker
+
+
+class Wanted(StrEnum):
+    """What became of one ref given to `WorkState.want`."""
+
+    QUEUED = "queued"
+    """Waits to be fetched from this holder."""
+    LATER = "later"
+    """Another holder is asked first; this one is noted, in case that one fails."""
+    FULL = "full"
+    """The holder's queue is full; repair finds it again."""
+    DEAD = "dead"
+    """A dead letter of this holder; see `WorkState.requeue`."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchItem:
-    """A post that is wanted from a holder; ``attempts`` counts tries that ended badly."""
+    """A post that is wanted from a holder.
+
+    Args:
+        ref: what is wanted.
+        attempts: tries that the holder answered badly.
+        suspicions: leases it was in that ended without a word, or with an unusable answer.
+    """
 
     ref: Ref
     attempts: int = 0
+    suspicions: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +65,9 @@ class Settlement:
     """The holder does not give it: leaves this holder's queue only."""
     dead: Mapping[Digest, str] = field(default_factory=dict)
     """Digest → reason: leaves this holder's queue for the dead letters."""
+    suspects: Mapping[Digest, str] = field(default_factory=dict)
+    """Digest → reason: one of them made the answer unusable. Each counts a suspicion, as when a
+    lease expires, and is leased in smaller company from now on (see `WorkState.lease`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +82,20 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """How calls to a peer have gone: ``failures`` in a row, no call before ``next_at`` (ms).
+class Progress:
+    """How far the present catching up with a peer's log has got, for people.
 
-    ``slow``: the last failure held its caller for longer than making a connection may.
+    Args:
+        started_at: when it began (ms).
+        at: when this was noted (ms).
+        posts: taken since it began.
+        remaining: log entries the peer says are left.
     """
 
-    failures: int = 0
-    next_at: int = 0
-    reason: str = ""
-    slow: bool = False
+    started_at: int
+    at: int
+    posts: int
+    remaining: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +145,9 @@ class RefusalRecord:
     message: str
 
 
-DoorbellKind = Literal["announce", "fetch", "pull", "repair"]
+DoorbellKind = Literal["announce", "fetch", "pull", "repair", "roster"]
+HoldKind = Literal["announce", "fetch", "pull", "repair", "roster", "slow"]
+"""Kinds of leases; ``slow`` is for the few slots in which slow peers are called."""
 
 
 class WorkState(Protocol):
@@ -148,18 +179,20 @@ class WorkState(Protocol):
 
     # fetch queue
 
-    def want(self, holder: NodeId, refs: Sequence[Ref], now: int) -> list[bool]:
-        """Queue refs for fetching from ``holder``, due now; per ref, whether it is queued.
+    def want(self, holder: NodeId, refs: Sequence[Ref], now: int) -> list[Wanted]:
+        """Queue refs for fetching from ``holder``, due now; per ref, what became of it.
 
-        A ref queued there already keeps its attempts and time (True). False: the holder's queue
-        is full; the holder is then still repaired by pull. A dead letter is not queued again.
+        A ref queued there already keeps its attempts and time. ``LATER`` where another holder has
+        it queued: it is queued here as well, and whoever's turn comes first fetches it.
         """
 
     def lease(self, holder: NodeId, limit: int, bytes_max: int, now: int) -> FetchLease | None:
         """Lease due items of a holder, smallest due time first; None where nothing is due.
 
         Items claimed by a fetch from another holder are passed over. The first item is given
-        whatever its size. A lease that expires gives its items back with one attempt counted.
+        whatever its size. A lease that expires gives its items back with one suspicion each.
+        An item with one suspicion is leased with at most ``suspects_max`` in all, with more alone,
+        so that one that kills its worker is found out; with ``crash_attempts_max`` it is dead.
         """
 
     def settle(self, lease: FetchLease, outcome: Settlement, now: int) -> bool:
@@ -180,7 +213,7 @@ class WorkState(Protocol):
     def drop(self, digests: Collection[Digest]) -> int:
         """Remove dead letters; return how many."""
 
-    # doorbells, leases, health
+    # doorbells, leases, breakers
 
     def ring(self, kind: DoorbellKind, peer: NodeId, now: int) -> bool:
         """Set the doorbell flag; True where it was not set, so that a message must be sent.
@@ -191,23 +224,32 @@ class WorkState(Protocol):
     def hear(self, kind: DoorbellKind, peer: NodeId) -> None:
         """Clear the flag, before the work starts: a ring during the work is a new ring."""
 
-    def hold(self, kind: DoorbellKind, peer: NodeId, token: str, now: int) -> bool:
+    def hold(self, kind: HoldKind, peer: NodeId, token: str, now: int) -> bool:
         """Take the lease of one kind of work for one peer; False where another token has it.
 
         The same token renews. The lease expires after ``lease_seconds``.
         """
 
-    def release(self, kind: DoorbellKind, peer: NodeId, token: str) -> None:
+    def release(self, kind: HoldKind, peer: NodeId, token: str) -> None:
         """Give a lease back if ``token`` still has it."""
 
-    def health(self, peer: NodeId) -> Health:
-        """Return how calls to a peer have gone."""
+    def breakers(self, peers: Collection[NodeId]) -> dict[NodeId, Breaker]:
+        """Return the breaker of each of ``peers``, in one round trip."""
 
-    def set_health(self, peer: NodeId, health: Health) -> None:
-        """Store a peer's health; a default `Health` clears it."""
+    def set_breaker(self, peer: NodeId, before: Breaker, after: Breaker) -> bool:
+        """Replace a peer's breaker if it is still ``before``; False, and unchanged, where not."""
 
-    def set_due(self, kind: DoorbellKind, peer: NodeId, at: int) -> None:
-        """Store when the next periodic work of a kind is due."""
+    def set_dues(self, kind: DoorbellKind, times: Mapping[NodeId, int]) -> None:
+        """Store when the next periodic work of a kind is due, per peer, in one round trip."""
 
-    def due(self, kind: DoorbellKind, peer: NodeId) -> int:
-        """Return that time, or 0 where none is stored (due at once)."""
+    def dues(self, kind: DoorbellKind, peers: Collection[NodeId]) -> dict[NodeId, int]:
+        """Return that time of each of ``peers``, 0 where none is stored; in one round trip."""
+
+    def note_progress(self, peer: NodeId, progress: Progress | None) -> None:
+        """Keep how far catching up with a peer has got; None: it is done."""
+
+    def progresses(self, peers: Collection[NodeId]) -> dict[NodeId, Progress]:
+        """Return the progress of those of ``peers`` that are being caught up with."""
+
+    def forget(self, peer: NodeId) -> None:
+        """Drop all that is kept of a peer: queue, dead letters, flags, breaker, times."""

@@ -14,7 +14,7 @@ from replicator.node.conversation import call
 from replicator.node.fetch import fetch
 from replicator.node.health import ask
 from replicator.node.ports import WireAnswer
-from replicator.node.repair import pull
+from replicator.node.pull import pull
 from replicator.protocol import codec
 from replicator.protocol.messages import (
     ErrorAnswer,

@@ -12,7 +12,7 @@ from replicator.limits import Limits
 from replicator.node.conversation import call
 from replicator.node.fetch import fetch
 from replicator.node.ports import WireAnswer
-from replicator.node.repair import pull
+from replicator.node.pull import pull
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import codec, envelope
 from replicator.protocol.ids import INTEGER_MAX, Cursor, Digest, GlobalId

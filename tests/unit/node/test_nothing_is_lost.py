@@ -11,7 +11,7 @@ from replicator.limits import Limits
 from replicator.node.announce import announce
 from replicator.node.fetch import fetch
 from replicator.node.ports import Added, Incoming, LanePage, Peer, WireAnswer
-from replicator.node.repair import pull
+from replicator.node.pull import pull
 from replicator.protocol import codec, compression
 from replicator.protocol.ids import KeyText
 from replicator.protocol.signing import PrivateKey

@@ -10,7 +10,7 @@ from replicator.errors import CursorConflict, PeerUnavailable
 from replicator.limits import Limits
 from replicator.node.fetch import fetch
 from replicator.node.ports import WireAnswer
-from replicator.node.repair import pull
+from replicator.node.pull import pull
 from replicator.node.upkeep import upkeep
 from replicator.protocol import codec
 from replicator.protocol.ids import Cursor

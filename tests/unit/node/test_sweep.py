@@ -7,7 +7,7 @@ import pytest
 from replicator.limits import Limits
 from replicator.node import contact
 from replicator.node.reconciler import tick
-from replicator.node.repair import pull
+from replicator.node.pull import pull
 from replicator.node.sweep import sweep
 from replicator.node.upkeep import upkeep
 from replicator.protocol.signing import PrivateKey

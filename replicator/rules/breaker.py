@@ -1,0 +1,144 @@
+"""When a peer may be called: a circuit breaker with four ends, as a value and pure transitions.
+
+Closed: calls go out. Open: none before ``next_at``. Half-open: after that one probe at a time,
+whose success closes the breaker. Four ends open it, each with pauses of its own: *unreachable* (no
+connection, no answer in time), *refused* (a signed error), *unsupported* (it does not speak what we
+ask) and *malformed* (something else than a signed answer of its). A burst of failures counts once:
+a call that began before the last counted failure says nothing new. A wait that the peer asked for
+(``busy``, Retry-After) is kept apart and is no failure. A call that the breaker did not let out is
+no attempt. What the peer says to us of its own accord is a reason to probe early.
+
+The caller stores the value by compare-and-set; a lost race is decided again on the new value.
+"""
+
+import random
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from replicator.limits import Limits
+from replicator.rules.backoff import delay_seconds
+
+End = Literal["unreachable", "refused", "unsupported", "malformed"]
+Verdict = Literal["closed", "probe", "open", "busy"]
+
+RAMP_STEPS: Final = 5
+"""Successes after which a recovered peer gets full batches again (16, 32, 64, 128, 256, all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """How calls to a peer have gone; the default value is closed and at full speed.
+
+    Args:
+        failures: counted ones in a row; 0 is closed.
+        end: how the last counted one ended.
+        reason: its words, for people.
+        failed_at: when it was counted (ms).
+        next_at: no call before (ms), unless the peer speaks to us.
+        busy_until: no call before (ms): the peer asked for it.
+        probing_until: a probe is out, until then at most (ms).
+        slow: the last call took longer than a healthy peer takes.
+        ramp: successes that are missing until full speed.
+    """
+
+    failures: int = 0
+    end: End | None = None
+    reason: str = ""
+    failed_at: int = 0
+    next_at: int = 0
+    busy_until: int = 0
+    probing_until: int = 0
+    slow: bool = False
+    ramp: int = 0
+
+
+def verdict(breaker: Breaker, now: int) -> Verdict:
+    """Tell what a call would be now: let out, the one probe, or not let out (open, busy)."""
+    if breaker.busy_until > now:
+        return "busy"
+    if not breaker.failures:
+        return "closed"
+    if max(breaker.next_at, breaker.probing_until) > now:
+        return "open"
+    return "probe"
+
+
+def probing(breaker: Breaker, now: int, limits: Limits) -> Breaker:
+    """Return the breaker with its probe taken; a probe that is lost frees the place by itself."""
+    return replace(breaker, probing_until=now + limits.lease_seconds * 1000)
+
+
+def failed(
+    breaker: Breaker,
+    end: End,
+    reason: str,
+    *,
+    times: tuple[int, int],
+    limits: Limits,
+    chance: random.Random,
+    slow: bool = False,
+) -> Breaker:
+    """Return the breaker after a call that ended badly.
+
+    Args:
+        times: when the call began, and now (ms).
+        slow: the call held its caller for long.
+    """
+    began, now = times
+    if breaker.failures and began <= breaker.failed_at:
+        return breaker
+    failures = breaker.failures + 1
+    base, cap = _pauses(end, limits)
+    wait = delay_seconds(failures, base, cap, chance)
+    return Breaker(
+        failures=failures,
+        end=end,
+        reason=reason[: limits.record_chars_max],
+        failed_at=now,
+        next_at=now + int(wait * 1000),
+        busy_until=breaker.busy_until,
+        slow=slow,
+        ramp=RAMP_STEPS,
+    )
+
+
+def _pauses(end: End, limits: Limits) -> tuple[float, float]:
+    match end:
+        case "unreachable":
+            return limits.retry_base_seconds, limits.retry_cap_seconds
+        case "malformed":
+            return limits.malformed_base_seconds, limits.misfit_cap_seconds
+        case "refused":
+            return limits.refused_base_seconds, limits.misfit_cap_seconds
+        case "unsupported":
+            return limits.misfit_cap_seconds, limits.unsupported_seconds
+
+
+def busy(breaker: Breaker, retry_after: int, now: int, limits: Limits) -> Breaker:
+    """Return the breaker after the peer asked for a pause of ``retry_after`` seconds: no failure.
+
+    The pause is bounded by the longest one between two tries; a probe that was out is over.
+    """
+    wait = min(float(retry_after), limits.retry_cap_seconds)
+    return replace(breaker, busy_until=now + int(wait * 1000), probing_until=0)
+
+
+def succeeded(breaker: Breaker, *, slow: bool = False) -> Breaker:
+    """Return the breaker after a good answer: closed, one step nearer to full speed."""
+    return Breaker(slow=slow, ramp=max(0, breaker.ramp - 1))
+
+
+def spoken_to(breaker: Breaker) -> Breaker:
+    """Return the breaker after a request from the peer: a probe may go out at once.
+
+    Not where its failures were slow: a peer that calls often and lets us wait would have our
+    threads. What it asked for (``busy``) stands.
+    """
+    if not breaker.failures or breaker.slow:
+        return breaker
+    return replace(breaker, next_at=0)
+
+
+def items_max(breaker: Breaker, limits: Limits) -> int:
+    """Return how many items the next batch to this peer may have."""
+    return max(limits.ramp_items_min, limits.items_max >> breaker.ramp)
