@@ -12,6 +12,7 @@
     ├── PeerRefused            the peer answered with an error of its own; carries its code
     ├── Unavailable            retry with back-off; nothing is lost
     │   ├── PeerUnavailable    no connection, no answer in time, or `busy`
+    │   │   └── NotCalled      it was not even tried: its breaker is open
     │   ├── StoreUnavailable   the database does not answer
     │   │   └── StoreFull      it has no room for another post
     │   ├── WorkUnavailable    Redis or Valkey does not answer
@@ -133,6 +134,10 @@ class PeerUnavailable(Unavailable):
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class NotCalled(PeerUnavailable):
+    """A call that was not made, because the peer's breaker is open: no attempt."""
 
 
 class StoreUnavailable(Unavailable):

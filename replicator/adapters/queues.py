@@ -49,6 +49,7 @@ ROUTES: Final[Mapping[str, Route]] = MappingProxyType(
         "fetch": Route("replicator.fetch", "fetch"),
         "pull": Route("replicator.pull", "repair"),
         "repair": Route("replicator.repair", "repair"),
+        "roster": Route("replicator.roster", "repair"),
         "tick": Route("replicator.reconciler.tick", "upkeep"),
         "upkeep": Route("replicator.upkeep", "upkeep"),
     }

@@ -5,7 +5,6 @@ the fence). The lane moves on any successful answer, whatever the items say; on 
 answer it stays. What a peer cannot take even alone is left to repair.
 """
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from replicator.node.context import Node
 from replicator.node.doorbells import ring
 from replicator.node.health import ask, reachable
 from replicator.node.ports import LanePage, Peer
+from replicator.node.turns import turn
 from replicator.protocol import codec
 from replicator.protocol.ids import NodeId
 from replicator.protocol.messages import NO_ADDRESS, Answer, Put, PutAnswer
@@ -41,14 +41,10 @@ class Announced:
 
 def announce(node: Node, peer_id: NodeId) -> Announced:
     """Deliver what a peer's lane holds, for at most a slice of time."""
-    node.work.hear("announce", peer_id)
-    token = secrets.token_urlsafe(12)
-    if not node.work.hold("announce", peer_id, token, node.clock.now()):
-        return Announced(peer_id, ended="held elsewhere")
-    try:
+    with turn(node, "announce", peer_id) as not_ours:
+        if not_ours:
+            return Announced(peer_id, ended=not_ours)
         report = _run_lane(node, peer_id)
-    finally:
-        node.work.release("announce", peer_id, token)
     if report.more:
         ring(node, "announce", [peer_id], "more")
     return report

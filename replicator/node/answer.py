@@ -12,7 +12,7 @@ import structlog
 
 from replicator.errors import ErrorCode, Malformed, NotSupported, Refusal, Unavailable
 from replicator.limits import PROTOCOL_FLOOR as FLOOR
-from replicator.node import serving
+from replicator.node import comparing, roster, serving
 from replicator.node.admission import sender_admission
 from replicator.node.context import Node
 from replicator.node.doorbells import ring
@@ -31,8 +31,11 @@ from replicator.protocol.messages import (
     GetAnswer,
     Pull,
     Put,
+    Reconcile,
     Request,
     RequestHead,
+    Roster,
+    request_type,
 )
 from replicator.rules import policy, trust
 
@@ -113,6 +116,10 @@ def _read_arguments(tree: codec.Tree, head: RequestHead) -> Request:
             if (put.refs is None) == (put.models is None):
                 raise Malformed("put: exactly one of refs and models is needed")
             return put
+        case "reconcile":
+            return codec.read(tree, Reconcile)
+        case "roster":
+            return codec.read(tree, Roster)
     raise NotSupported(f"request type {head.type[:40]!r}; known: {', '.join(REQUEST_TYPES)}")
 
 
@@ -128,6 +135,8 @@ def _admit(node: Node, receipt: Receipt, request: Request) -> policy.Sender:
             policy.visible_scopes(node.policy, "pull", sender, scope)
         case Get():
             policy.visible_scopes(node.policy, "get", sender, None)
+        case Reconcile(scope=pool) | Roster(scope=pool):
+            policy.check_member(node.policy, request_type(request), sender, pool)
     _remember(node, receipt, admitted)
     return sender
 
@@ -152,7 +161,7 @@ def _serve(
 ) -> tuple[Answer, int]:
     def fits(candidate: Answer) -> bool:
         # what every asker takes; a single post that was asked for by name may be larger
-        single = isinstance(candidate, GetAnswer) and len(candidate.models) <= 1
+        single = isinstance(candidate, GetAnswer) and len(candidate.models or ()) <= 1
         bytes_max = node.limits.message_bytes_max if single else FLOOR["message_bytes_max"]
         encoded = codec.encode(receipt.media_type, codec.answer_tree(candidate))
         return len(encoded) <= bytes_max
@@ -166,6 +175,10 @@ def _serve(
             return serving.get(node, request, scopes, fits)
         case Put():
             return serving.put(node, request, receipt.sender, sender)
+        case Reconcile():
+            return comparing.answer(node, request)
+        case Roster():
+            return roster.answer(node, request, receipt.sender)
 
 
 def _refused(node: Node, receipt: Receipt, error: Refusal | NotSupported) -> Answer:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from replicator.errors import BadAnswer, KeyChanged, Malformed, WorkUnavailable
 from replicator.node.context import Node
-from replicator.node.health import note_success
+from replicator.node.health import forgive as close_breaker
 from replicator.node.sweep import sweep_soon
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import KeyText, NodeId
@@ -85,4 +85,4 @@ def trust(node: Node, peer: NodeId, keys: Collection[KeyText]) -> None:
 def forgive(node: Node, peer: NodeId) -> None:
     """Let a peer be called at once: what the operator changed may be what calls failed for."""
     with suppress(WorkUnavailable):  # its health is lost then too
-        note_success(node, peer)
+        close_breaker(node, peer)

@@ -32,7 +32,11 @@ from replicator.protocol.messages import (
     PullAnswer,
     Put,
     PutAnswer,
+    Reconcile,
+    ReconcileAnswer,
     Request,
+    Roster,
+    RosterAnswer,
     UnsupportedAnswer,
 )
 
@@ -178,6 +182,10 @@ def _read(node: Node, got: WireAnswer, media_type: str, request: Request) -> Ans
             expected = GetAnswer
         case Put():
             expected = PutAnswer
+        case Reconcile():
+            expected = ReconcileAnswer
+        case Roster():
+            expected = RosterAnswer
     try:
         if codec.media_type_of(got.headers.get("content-type")) != media_type:
             raise Malformed("the answer is in another encoding than the request")

@@ -5,7 +5,6 @@ item only where the holder really answered for it; when the holder is away, the 
 back untouched. An item that fails too often becomes a dead letter of that holder.
 """
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.health import ask, reachable
 from replicator.node.intake import Judged, judge
 from replicator.node.ports import FetchLease, Incoming, Peer, Settlement
+from replicator.node.turns import turn
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.messages import Get, GetAnswer, Missing
 from replicator.rules.backoff import delay_seconds
@@ -48,14 +48,10 @@ def fetch(node: Node, holder: NodeId) -> Fetched:
 
     One run per holder at a time: a holder that keeps its callers waiting costs one thread.
     """
-    node.work.hear("fetch", holder)
-    token = secrets.token_urlsafe(12)
-    if not node.work.hold("fetch", holder, token, node.clock.now()):
-        return Fetched(holder, ended="held elsewhere")
-    try:
+    with turn(node, "fetch", holder) as not_ours:
+        if not_ours:
+            return Fetched(holder, ended=not_ours)
         report = _run(node, holder)
-    finally:
-        node.work.release("fetch", holder, token)
     if report.more:
         ring(node, "fetch", [holder], "more")
     return report
@@ -99,7 +95,7 @@ def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement,
         if not isinstance(heard.answer, GetAnswer):
             raise BadAnswer(f"{peer.id} answered get with something else")
         sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
-        judged = judge(node, heard.answer.models, peer.id, sender)
+        judged = judge(node, heard.answer.models or (), peer.id, sender)
         incoming = _asked_for(judged, wanted)
         node.store.add(incoming, node.clock.now())
         outcome = _settlement(node, lease, known, judged, heard.answer.missing)

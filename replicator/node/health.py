@@ -1,83 +1,133 @@
-"""Calls to a peer behind its health: none before its back-off is over, failures counted.
+"""Calls to a peer behind its breaker: let out or not, and what each of them ended with.
 
-Health is work state: losing it costs one early try. A wait that the peer asked for (``busy``,
-Retry-After) is honoured without counting as a failure. A call that is not made because of
-back-off is no attempt. A successful call clears it; so does a request from the peer, unless its
-failures were slow: a peer that calls often and lets us wait would otherwise have our threads.
+The rules are in `rules.breaker`; here they meet the work state, where a breaker is replaced by
+compare-and-set, so that two workers never count one failure twice or send two probes. Losing it
+costs one early try. A call that is not let out raises `NotCalled` and is no attempt.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-from replicator.errors import PeerMisbehaved, PeerRefused, PeerUnavailable
+from replicator.errors import NotCalled, PeerMisbehaved, PeerRefused, PeerUnavailable
 from replicator.node.context import Node
 from replicator.node.conversation import Heard, hear
-from replicator.node.ports import Health, Peer
+from replicator.node.ports import Peer
 from replicator.protocol.ids import NodeId
 from replicator.protocol.messages import Request
-from replicator.rules.backoff import delay_seconds
+from replicator.rules import breaker as rules
+from replicator.rules.breaker import Breaker, End, Failure
+
+_RACES_MAX = 8
+"""Compare-and-sets that may be lost in a row; every loss means that somebody else made progress."""
+_BUSY_SECONDS = 5
+"""The pause of a peer that is busy and does not say for how long."""
 
 
 def reachable(node: Node, peer: Peer) -> bool:
-    """Tell whether a call may be made now: an address, not paused, no back-off."""
+    """Tell whether a call may go out now: an address, not paused, and its breaker lets it."""
     if peer.address is None or peer.paused:
         return False
-    return node.work.health(peer.id).next_at <= node.clock.now()
+    return lets_out(node.work.breakers([peer.id])[peer.id], node.clock.now())
+
+
+def lets_out(breaker: Breaker, now: int) -> bool:
+    """Tell whether a breaker would let a call out, be it as its probe."""
+    return rules.verdict(breaker, now) in ("closed", "probe")
 
 
 def ask(node: Node, peer: Peer, request: Request, expected: Collection[str] = ()) -> Heard:
-    """Ask a peer and note how it went; raises what `conversation.hear` raises.
+    """Ask a peer and note how it went.
 
     Args:
         expected: codes of refusals that the caller deals with at once. They are raised too, but
-            a peer that gives one is well: no back-off follows.
+            a peer that gives one is well: its breaker stays closed.
+
+    Raises:
+        NotCalled: the breaker is open, or the peer asked for a pause.
+        PeerUnavailable, PeerRefused, BadAnswer, KeyChanged: as `conversation.hear`.
     """
-    start = node.clock.monotonic()
+    seen = _permit(node, peer.id)
+    began, start = node.clock.now(), node.clock.monotonic()
     try:
         heard = hear(node, peer, request)
-    except PeerUnavailable as error:
+    except (PeerUnavailable, PeerMisbehaved, PeerRefused) as error:
         slow = _was_slow(node, start)
-        note_failure(node, peer.id, str(error), retry_after=error.retry_after, slow=slow)
-        raise
-    except (PeerMisbehaved, PeerRefused) as error:
         if isinstance(error, PeerRefused) and error.code in expected:
-            note_success(node, peer.id)
+            _note_success(node, peer.id, seen, slow=slow)
         else:
-            note_failure(node, peer.id, str(error), slow=_was_slow(node, start))
+            note_failure(node, peer.id, error, began, slow=slow)
         raise
-    note_success(node, peer.id)
+    _note_success(node, peer.id, seen, slow=_was_slow(node, start))
     return heard
 
 
+def _permit(node: Node, peer: NodeId) -> Breaker:
+    """Return the breaker that lets a call out, its probe taken where it is half-open."""
+    for _ in range(_RACES_MAX):
+        now = node.clock.now()
+        seen = node.work.breakers([peer])[peer]
+        match rules.verdict(seen, now):
+            case "closed":
+                return seen
+            case "probe":
+                taken = rules.probing(seen, now, node.limits)
+                if node.work.set_breaker(peer, seen, taken):
+                    return taken
+            case why:
+                raise NotCalled(f"{peer} is not called now: {why} ({seen.reason or 'it asked'})")
+    raise NotCalled(f"{peer} is being probed by others")
+
+
 def _was_slow(node: Node, start: float) -> bool:
-    return node.clock.monotonic() - start > 2 * node.limits.connect_seconds
+    return node.clock.monotonic() - start > node.limits.slow_call_seconds
 
 
 def note_failure(
-    node: Node, peer: NodeId, reason: str, *, retry_after: int | None = None, slow: bool = False
+    node: Node, peer: NodeId, error: Exception, began: int, *, slow: bool = False
 ) -> None:
-    """Store the next time a call may be made."""
+    """Count a call that ended badly, by its end; a wait that the peer asked for is none."""
     now = node.clock.now()
-    health = node.work.health(peer)
-    limits = node.limits
-    failures = health.failures if retry_after is not None else health.failures + 1
-    wait = delay_seconds(
-        max(failures, 1), limits.retry_base_seconds, limits.retry_cap_seconds, node.random
-    )
-    if retry_after is not None:
-        wait = max(wait, min(float(retry_after), limits.retry_cap_seconds))
-    node.work.set_health(peer, Health(failures, now + int(wait * 1000), reason[:200], slow))
+    if isinstance(error, PeerUnavailable) and error.retry_after is not None:
+        wait = error.retry_after or _BUSY_SECONDS
+        _change(node, peer, lambda seen: rules.busy(seen, wait, now, node.limits))
+        return
+    failure = Failure(_end_of(error), str(error), began, now, slow)
+    _change(node, peer, lambda seen: rules.failed(seen, failure, node.limits, node.random))
 
 
-def note_success(node: Node, peer: NodeId) -> None:
-    """Clear a peer's health: it answered, or it spoke to us."""
-    if node.work.health(peer) != Health():
-        node.work.set_health(peer, Health())
+def _end_of(error: Exception) -> End:
+    match error:
+        case PeerRefused(code="not-supported"):
+            return "unsupported"
+        case PeerRefused():
+            return "refused"
+        case PeerMisbehaved():
+            return "malformed"
+    return "unreachable"
+
+
+def _note_success(node: Node, peer: NodeId, seen: Breaker, *, slow: bool) -> None:
+    # the common case costs no round trip: it was closed at full speed, and stays so
+    if seen != Breaker() or slow:
+        _change(node, peer, lambda now_seen: rules.succeeded(now_seen, slow=slow))
+
+
+def forgive(node: Node, peer: NodeId) -> None:
+    """Let a peer be called at once, at full speed: the operator's word."""
+    _change(node, peer, lambda _: Breaker())
 
 
 def note_request(node: Node, peer: NodeId) -> bool:
-    """Note that a peer spoke to us; return whether it may be called again because of that."""
-    health = node.work.health(peer)
-    if not health.failures or health.slow:
-        return False
-    node.work.set_health(peer, Health())
-    return True
+    """Note that a peer spoke to us; return whether it may be called earlier because of that."""
+    return _change(node, peer, rules.spoken_to)
+
+
+def _change(node: Node, peer: NodeId, change: Callable[[Breaker], Breaker]) -> bool:
+    """Replace a peer's breaker; return whether it is another one now."""
+    for _ in range(_RACES_MAX):
+        seen = node.work.breakers([peer])[peer]
+        changed = change(seen)
+        if changed == seen:
+            return False
+        if node.work.set_breaker(peer, seen, changed):
+            return True
+    return False

@@ -12,6 +12,7 @@ from typing import Any
 
 from replicator.errors import Malformed
 from replicator.node.context import Node
+from replicator.node.floors import floors
 from replicator.node.ports import Incoming
 from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId, origin_of
@@ -58,6 +59,7 @@ def judge(
     fresh = [post for post in readable if post.digest not in stale]
     verified = dict(zip((id(post) for post in fresh), verify_posts(fresh), strict=True))
     pins = _origin_pins(node, fresh)
+    floor = floors(node, (post.ref for post in fresh))
     now = node.clock.now()
     results = []
     for post in posts:
@@ -68,7 +70,8 @@ def judge(
         elif not verified[id(post)]:
             results.append(Judged(post, objection="bad-signature"))
         else:
-            results.append(_judge_verified(node, post, deliverer, sender, pins, now))
+            objection = policy.ref_objection(post.ref, now, node.limits, floor(post.ref))
+            results.append(_judge_verified(node, post, deliverer, sender, pins, objection))
     return results
 
 
@@ -115,13 +118,13 @@ def _judge_verified(
     deliverer: NodeId,
     sender: policy.Sender,
     pins: dict[NodeId, dict[KeyText, trust.KeyState]],
-    now: int,
+    objection: str | None,
 ) -> Judged:
     pools = trust.pools_of(post, node.identity.pools)
     objection = (
         trust.authentic(post, pins.get(origin_of(post.id), {}), node.identity.pools)
         or policy.scope_objection(pools, sender, node.policy)
-        or policy.ref_objection(post.ref, now, node.limits)
+        or objection
     )
     if objection is not None:
         return Judged(post, objection=objection)

@@ -6,7 +6,6 @@ of models (history is on its way: one round trip instead of two), a page of most
 a page of refs. Pages after the present one are asked for and verified while it is being stored.
 """
 
-import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -25,9 +24,11 @@ from replicator.errors import (
 from replicator.node.context import Node
 from replicator.node.conversation import Heard
 from replicator.node.doorbells import ring, ring_lanes
+from replicator.node.floors import floors
 from replicator.node.health import ask, reachable
 from replicator.node.intake import Judged, judge
-from replicator.node.ports import Peer, Pending
+from replicator.node.ports import Peer, Pending, Wanted
+from replicator.node.turns import turn
 from replicator.protocol import codec
 from replicator.protocol.ids import Cursor, NodeId
 from replicator.protocol.messages import Pull, PullAnswer
@@ -59,16 +60,12 @@ def pull(node: Node, peer_id: NodeId) -> Pulled:
     While a full batch of earlier gaps is open, or those of this run fill their room, no further
     page is asked for: that bounds what a peer can make this node remember.
     """
-    node.work.hear("pull", peer_id)
-    token = secrets.token_urlsafe(12)
-    if not node.work.hold("pull", peer_id, token, node.clock.now()):
-        return Pulled(peer_id, ended="held elsewhere")
-    try:
+    with turn(node, "pull", peer_id) as not_ours:
+        if not_ours:
+            return Pulled(peer_id, ended=not_ours)
         if requeue_gaps(node, peer_id) >= node.limits.items_max:
             return Pulled(peer_id, ended="gaps first")
         report = _guarded_run(node, peer_id)
-    finally:
-        node.work.release("pull", peer_id, token)
     if report.more:
         ring(node, "pull", [peer_id], "more")
     return report
@@ -94,7 +91,8 @@ def _queue(node: Node, peer_id: NodeId, refs: Sequence[Ref]) -> list[Ref]:
     """Queue refs and ring for them; return those that the queue did not take."""
     taken = node.work.want(peer_id, refs, node.clock.now())
     ring(node, "fetch", [peer_id], f"{len(refs)} refs")
-    return [ref for ref, queued in zip(refs, taken, strict=True) if not queued]
+    refused = (Wanted.FULL, Wanted.DEAD)
+    return [ref for ref, outcome in zip(refs, taken, strict=True) if outcome in refused]
 
 
 def _guarded_run(node: Node, peer_id: NodeId) -> Pulled:
@@ -235,12 +233,10 @@ def _refs_of(items: Sequence[Any]) -> list[Ref]:
 def _worth_fetching(node: Node, refs: Sequence[Ref]) -> list[Ref]:
     """Return refs that are not decided here and that a fetch could bring."""
     known = node.store.known({ref.digest for ref in refs})
-    now = node.clock.now()
-    return [
-        ref
-        for ref in refs
-        if ref.digest not in known and ref_objection(ref, now, node.limits) != "too-large"
-    ]
+    new = [ref for ref in refs if ref.digest not in known]
+    floor, now = floors(node, new), node.clock.now()
+    for_good = ("too-large", "expired")
+    return [ref for ref in new if ref_objection(ref, now, node.limits, floor(ref)) not in for_good]
 
 
 def _refused(node: Node, peer: Peer, run: _Run, refusal: PeerRefused) -> tuple[bool, str]:

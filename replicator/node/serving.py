@@ -10,8 +10,9 @@ from typing import Any
 from replicator.errors import ErrorCode, Malformed, Refusal
 from replicator.node.context import Node
 from replicator.node.doorbells import ring, ring_lanes
+from replicator.node.floors import floors
 from replicator.node.intake import Judged, judge
-from replicator.node.ports import Added, Query
+from replicator.node.ports import Added, Query, Wanted
 from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId
 from replicator.protocol.messages import (
@@ -65,9 +66,15 @@ def _page(
     if want == "models":
         page = node.store.page(query, request.after)
         models = tuple(codec.model_tree(post) for post in page.posts)
-        return PullAnswer(models=models, cursor=page.cursor, more=page.more), len(models)
+        answer = PullAnswer(
+            models=models, cursor=page.cursor, more=page.more, remaining=page.remaining
+        )
+        return answer, len(models)
     refs = node.store.ref_page(query, request.after)
-    return PullAnswer(refs=refs.refs, cursor=refs.cursor, more=refs.more), len(refs.refs)
+    answer = PullAnswer(
+        refs=refs.refs, cursor=refs.cursor, more=refs.more, remaining=refs.remaining
+    )
+    return answer, len(refs.refs)
 
 
 def get(node: Node, request: Get, scopes: Scopes, fits: Fits) -> tuple[Answer, int]:
@@ -79,6 +86,9 @@ def get(node: Node, request: Get, scopes: Scopes, fits: Fits) -> tuple[Answer, i
         )
     refs = node.store.refs(ids=request.ids, digests=request.digests, scopes=scopes)
     missing = _missing(node, request, refs)
+    if request.want == "refs":
+        # as many as a message may have items: they fit
+        return GetAnswer(refs=tuple(refs), missing=missing), len(refs)
     chosen = _within(refs, node.limits.batch_bytes_max)
     given = node.store.get(digests=[ref.digest for ref in chosen])
     while True:
@@ -154,12 +164,15 @@ def _put_refs(node: Node, items: Sequence[Any], sender_id: NodeId) -> list[PutIt
     readable = {ref.digest: ref for ref in refs if isinstance(ref, Ref)}
     known = node.store.known(readable)
     now = node.clock.now()
-    objections = {digest: ref_objection(ref, now, node.limits) for digest, ref in readable.items()}
+    floor = floors(node, readable.values())
+    objections = {
+        digest: ref_objection(ref, now, node.limits, floor(ref)) for digest, ref in readable.items()
+    }
     wanted = [ref for ref in readable.values() if ref.digest not in known]
     wanted = [ref for ref in wanted if objections[ref.digest] is None]
     holder = node.store.peer(sender_id)
     reachable = holder is not None and holder.address is not None
-    queued = _queue(node, sender_id, wanted) if reachable else set()
+    queued = _queue(node, sender_id, wanted) if reachable else {}
     results = []
     for ref in refs:
         if isinstance(ref, str):
@@ -169,7 +182,7 @@ def _put_refs(node: Node, items: Sequence[Any], sender_id: NodeId) -> list[PutIt
         elif objections[ref.digest] is not None:
             reason = objections[ref.digest]
             results.append(PutItem(PutResult.REFUSED, digest=ref.digest, reason=reason))
-        elif ref.digest in queued:
+        elif queued.get(ref.digest) is Wanted.QUEUED:
             results.append(PutItem(PutResult.WANTED, digest=ref.digest))
         elif reachable:
             results.append(PutItem(PutResult.LATER, digest=ref.digest))
@@ -185,10 +198,10 @@ def _read_ref(item: Any) -> Ref | str:
         return f"malformed: {error}"[:200]
 
 
-def _queue(node: Node, holder: NodeId, refs: Sequence[Ref]) -> set[Digest]:
-    """Queue refs; what is not queued, because the queue is full, is found again by pull."""
+def _queue(node: Node, holder: NodeId, refs: Sequence[Ref]) -> dict[Digest, Wanted]:
+    """Queue refs; what is not queued, because the queue is full, is found again by repair."""
     if not refs:
-        return set()
+        return {}
     queued = node.work.want(holder, refs, node.clock.now())
     ring(node, "fetch", [holder], f"{len(refs)} refs")
-    return {ref.digest for ref, taken in zip(refs, queued, strict=True) if taken}
+    return {ref.digest: outcome for ref, outcome in zip(refs, queued, strict=True)}

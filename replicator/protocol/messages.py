@@ -115,6 +115,11 @@ class Roster(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="type", 
 Request = Pull | Get | Put | Reconcile | Roster
 
 
+def request_type(request: Request) -> str:
+    """Return the ``type`` of a request."""
+    return str(request.__struct_config__.tag)
+
+
 NO_ADDRESS: Final = "no-address"
 """The reason of a refused ref that the answerer cannot follow: it wants the post itself."""
 

@@ -68,36 +68,35 @@ def probing(breaker: Breaker, now: int, limits: Limits) -> Breaker:
     return replace(breaker, probing_until=now + limits.lease_seconds * 1000)
 
 
-def failed(
-    breaker: Breaker,
-    end: End,
-    reason: str,
-    *,
-    times: tuple[int, int],
-    limits: Limits,
-    chance: random.Random,
-    slow: bool = False,
-) -> Breaker:
-    """Return the breaker after a call that ended badly.
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A call that ended badly: how, in which words, when it began and ended (ms).
 
-    Args:
-        times: when the call began, and now (ms).
-        slow: the call held its caller for long.
+    ``slow``: it held its caller for longer than a healthy peer does.
     """
-    began, now = times
-    if breaker.failures and began <= breaker.failed_at:
+
+    end: End
+    reason: str
+    began: int
+    at: int
+    slow: bool = False
+
+
+def failed(breaker: Breaker, failure: Failure, limits: Limits, chance: random.Random) -> Breaker:
+    """Return the breaker after a call that ended badly."""
+    if breaker.failures and failure.began <= breaker.failed_at:
         return breaker
     failures = breaker.failures + 1
-    base, cap = _pauses(end, limits)
+    base, cap = _pauses(failure.end, limits)
     wait = delay_seconds(failures, base, cap, chance)
     return Breaker(
         failures=failures,
-        end=end,
-        reason=reason[: limits.record_chars_max],
-        failed_at=now,
-        next_at=now + int(wait * 1000),
+        end=failure.end,
+        reason=failure.reason[: limits.record_chars_max],
+        failed_at=failure.at,
+        next_at=failure.at + int(wait * 1000),
         busy_until=breaker.busy_until,
-        slow=slow,
+        slow=failure.slow,
         ramp=RAMP_STEPS,
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from replicator.errors import ErrorCode, Refusal
+from replicator.errors import ErrorCode, NotSupported, Refusal
 from replicator.limits import Limits
 from replicator.protocol.ids import KeyText
 from replicator.protocol.post import Ref
@@ -21,6 +21,10 @@ class Policy:
     pull: Audience = "pool"
     get: Audience = "pool"
     put: Literal["pool", "peers"] = "pool"
+    reconcile: Literal["pool", "off"] = "pool"
+    roster: Literal["auto", "ask", "off"] = "auto"
+    """What becomes of members that others introduce: peers at once, or when the operator agrees;
+    ``off`` neither asks nor answers."""
 
     @property
     def reads_are_open(self) -> bool:
@@ -70,6 +74,20 @@ def visible_scopes(
     return sender.pools
 
 
+def check_member(policy: Policy, request_type: str, sender: Sender, pool: KeyText) -> None:
+    """Check a request among members of a pool: reconcile and roster.
+
+    Raises:
+        NotSupported: this node's operator has turned the request type off.
+        Refusal: ``forbidden`` where the message is not signed by the pool it names, or that is no
+            pool of ours.
+    """
+    if {"reconcile": policy.reconcile, "roster": policy.roster}[request_type] == "off":
+        raise NotSupported(f"{request_type} is turned off here")
+    if pool not in sender.pools:
+        raise Refusal(ErrorCode.FORBIDDEN, "the request is not signed by the pool it names")
+
+
 def check_put(policy: Policy, sender: Sender) -> None:
     """Raise `Refusal` ``forbidden`` where the sender may not offer posts."""
     if sender.pools or (policy.put == "peers" and sender.pinned):
@@ -77,10 +95,16 @@ def check_put(policy: Policy, sender: Sender) -> None:
     raise Refusal(ErrorCode.FORBIDDEN, "put is for members of a shared pool")
 
 
-def ref_objection(ref: Ref, now: int, limits: Limits) -> str | None:
-    """Return why a post of this ref would not be taken, or None; a reason for a put item."""
+def ref_objection(ref: Ref, now: int, limits: Limits, floor: int = 0) -> str | None:
+    """Return why a post of this ref would not be taken, or None; a reason for a put item.
+
+    Args:
+        floor: posts of its origin published before are not kept here (ms).
+    """
     if ref.size > limits.post_bytes_max:
         return "too-large"
+    if ref.published < floor:
+        return "expired"
     if ref.published > now + limits.future_seconds_max * 1000:
         return "future"
     return None
