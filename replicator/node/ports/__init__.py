@@ -33,6 +33,7 @@ from replicator.node.ports.store import Store
 from replicator.node.ports.work import (
     DeadLetter,
     DoorbellKind,
+    DueKind,
     FetchItem,
     FetchLease,
     HoldKind,
@@ -52,6 +53,7 @@ __all__ = [
     "DeadLetter",
     "Doorbell",
     "DoorbellKind",
+    "DueKind",
     "FetchItem",
     "FetchLease",
     "HoldKind",

@@ -148,6 +148,8 @@ class RefusalRecord:
 DoorbellKind = Literal["announce", "fetch", "pull", "repair", "roster"]
 HoldKind = Literal["announce", "fetch", "pull", "repair", "roster", "slow"]
 """Kinds of leases; ``slow`` is for the few slots in which slow peers are called."""
+DueKind = Literal["announce", "fetch", "pull", "repair", "roster", "sweep"]
+"""Kinds of times; ``sweep``: when the log of a peer that cannot compare sets is read again."""
 
 
 class WorkState(Protocol):
@@ -239,10 +241,10 @@ class WorkState(Protocol):
     def set_breaker(self, peer: NodeId, before: Breaker, after: Breaker) -> bool:
         """Replace a peer's breaker if it is still ``before``; False, and unchanged, where not."""
 
-    def set_dues(self, kind: DoorbellKind, times: Mapping[NodeId, int]) -> None:
+    def set_dues(self, kind: DueKind, times: Mapping[NodeId, int]) -> None:
         """Store when the next periodic work of a kind is due, per peer, in one round trip."""
 
-    def dues(self, kind: DoorbellKind, peers: Collection[NodeId]) -> dict[NodeId, int]:
+    def dues(self, kind: DueKind, peers: Collection[NodeId]) -> dict[NodeId, int]:
         """Return that time of each of ``peers``, 0 where none is stored; in one round trip."""
 
     def note_progress(self, peer: NodeId, progress: Progress | None) -> None:
