@@ -111,7 +111,12 @@ def read(media_type: str, body: bytes, limits: Limits) -> NodeDocument:
         Malformed: not a node document, a listed key did not sign, or a signature that is there
             does not verify.
     """
-    signed = codec.read(codec.decode(media_type, body, limits), SignedDocument)
+    return read_tree(codec.decode(media_type, body, limits))
+
+
+def read_tree(tree: Any) -> NodeDocument:
+    """As `read`, for a signed document that came as a part of another one, bounded there."""
+    signed = codec.read(tree, SignedDocument)
     document = codec.read(signed.document, NodeDocument)
     unsigned = _unsigned(document, signed.signatures)
     if unsigned:
@@ -119,6 +124,15 @@ def read(media_type: str, body: bytes, limits: Limits) -> NodeDocument:
     if not verify_signatures(signed.signatures, _signed_bytes(signed.document)):
         raise Malformed("a signature of the node document does not verify")
     return document
+
+
+def compact(tree: Any) -> bytes:
+    """Return a signed document as compact JSON, for keeping: `read` takes it as it took the tree.
+
+    Args:
+        tree: as `read_tree` took it.
+    """
+    return msgspec.json.encode(tree, order="sorted")
 
 
 def keys_of(document: NodeDocument) -> tuple[KeyText, ...]:

@@ -59,6 +59,22 @@ def test_both_encodings_carry_the_same_document(media_type):
     assert node_document.keys_of(DOCUMENT) == (NODE.public, OLDER.public)
 
 
+@pytest.mark.parametrize("media_type", [codec.JSON, codec.XML])
+def test_a_document_within_another_one_is_kept_as_the_bytes_it_was_signed_as(media_type):
+    outer = codec.encode(media_type, {"inner": node_document.make(DOCUMENT, EVERYBODY)})
+    tree = codec.decode(media_type, outer, LIMITS)["inner"]
+    assert node_document.read_tree(tree) == DOCUMENT
+    kept = node_document.compact(tree)
+    assert read(kept) == DOCUMENT
+    assert kept == node_document.compact(node_document.make(DOCUMENT, EVERYBODY))
+
+
+@pytest.mark.parametrize("tree", [None, 7, "x", [], {}, {"document": {}, "signatures": []}])
+def test_a_tree_that_is_no_node_document_is_malformed(tree):
+    with pytest.raises(Malformed):
+        node_document.read_tree(tree)
+
+
 def test_the_label_and_the_sorted_document_are_what_is_signed():
     assert read(signed(msgspec.to_builtins(DOCUMENT), *EVERYBODY)) == DOCUMENT
 
