@@ -82,6 +82,11 @@ class PrivateKey:
         return cls(Ed25519PrivateKey.generate())
 
     @classmethod
+    def from_seed(cls, seed: bytes) -> "PrivateKey":
+        """Return the key of 32 bytes (RFC 8032, section 5.1.5): for runs that must repeat."""
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
     def from_pem(cls, pem: bytes, passphrase: bytes | None = None) -> "PrivateKey":
         """Read a PKCS#8 PEM.
 
