@@ -61,8 +61,9 @@ def test_both_encodings_carry_the_same_document(media_type):
 
 @pytest.mark.parametrize("media_type", [codec.JSON, codec.XML])
 def test_a_document_within_another_one_is_kept_as_the_bytes_it_was_signed_as(media_type):
-    outer = codec.encode(media_type, {"inner": node_document.make(DOCUMENT, EVERYBODY)})
-    tree = codec.decode(media_type, outer, LIMITS)["inner"]
+    request = {"type": "roster", "introduction": node_document.make(DOCUMENT, EVERYBODY)}
+    outer = codec.encode(media_type, request)
+    tree = codec.decode(media_type, outer, LIMITS)["introduction"]
     assert node_document.read_tree(tree) == DOCUMENT
     kept = node_document.compact(tree)
     assert read(kept) == DOCUMENT
