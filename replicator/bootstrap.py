@@ -4,7 +4,9 @@ Every process of a node calls `open_node` once and `close_node` at its end. Noth
 before it is used, so a process that starts before its database or Valkey does not fail.
 """
 
+import os
 import random
+from contextlib import suppress
 
 from replicator.adapters.background import ThreadBackground
 from replicator.adapters.broker import KombuDoorbell
@@ -41,8 +43,10 @@ def open_node(settings: Settings) -> Node:
         ConfigurationError: settings or key files are not fit to run with.
     """
     limits = settings.limits
+    identity = load_identity(settings)
+    _remember(settings)
     return Node(
-        identity=load_identity(settings),
+        identity=identity,
         limits=limits,
         policy=settings.policy,
         store=SqlStore(settings.database_url, limits),
@@ -53,7 +57,19 @@ def open_node(settings: Settings) -> Node:
         random=random.SystemRandom(),
         background=ThreadBackground(limits.pages_ahead + settings.lanes_threads),
         address=settings.address,
+        keep=settings.keep,
+        keep_days=settings.keep_days,
     )
+
+
+def _remember(settings: Settings) -> None:
+    """Write down whose home it is, so that `load_settings` refuses another node id from now on."""
+    # a home that cannot be written (keys from a read-only mount) cannot remember: no reason to stop
+    with suppress(OSError):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        handle = os.open(settings.node_id_file, flags, 0o644)
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(f"{settings.node_id}\n")
 
 
 def close_node(node: Node) -> None:

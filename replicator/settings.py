@@ -14,15 +14,22 @@ from urllib.parse import quote
 
 from replicator.errors import ConfigurationError, Malformed
 from replicator.limits import Limits
-from replicator.protocol.ids import NodeId, parse_node_id
+from replicator.node.ports import Keep
+from replicator.protocol.ids import INTEGER_MAX, NodeId, parse_node_id
 from replicator.rules.policy import Audience, Policy
 
 CONFIG_NAME: Final = "replicator.toml"
 WORK_URL_NAME: Final = "run/work-url"
+NODE_ID_NAME: Final = "node-id"
+"""Remembers whose home it is; the first process that opens the node writes it."""
 PREFIX: Final = "REPLICATOR_"
 _HOME_VARIABLE: Final = "REPLICATOR_HOME"
 _TEST_PREFIX: Final = "REPLICATOR_TEST_"
 _PORT_MAX: Final = 65_535
+_DIGITS_MAX: Final = 18
+"""Of a number in a variable: more than any setting may have."""
+_SHOWN_CHARS_MAX: Final = 80
+"""Of a file whose content is another one than expected."""
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 _BROKER_SCHEMES: Final = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
 
@@ -43,6 +50,12 @@ class Settings:
         flower_listen: ``host:port`` of Flower.
         key_passphrase: protects the key files; None where they have none.
         pull, get, put: who may ask what (see `rules.policy`).
+        reconcile: ``pool`` or ``off``: whether members may compare their sets with ours.
+        roster: ``auto``, ``ask`` or ``off``: what becomes of members that others introduce.
+        keep_days: posts dated longer ago are neither kept nor taken; None: all are.
+        keep_posts_per_origin, keep_bytes_per_origin: of each node's posts the newest are kept, up
+            to this many, or this many canonical bytes; None: no bound.
+        disk_bytes_max: what the database may take; None: what the disk has.
         log_level: of all processes of this node.
         limits: every bound.
     """
@@ -62,13 +75,25 @@ class Settings:
     pull: str = "pool"
     get: str = "pool"
     put: str = "pool"
+    reconcile: str = "pool"
+    roster: str = "auto"
+    keep_days: int | None = None
+    keep_posts_per_origin: int | None = None
+    keep_bytes_per_origin: int | None = None
+    disk_bytes_max: int | None = None
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
 
     @property
     def policy(self) -> Policy:
         """The audiences, as the rules take them."""
-        return Policy(self.pull, self.get, self.put)  # type: ignore[arg-type]  # checked on load
+        chosen = (self.pull, self.get, self.put, self.reconcile, self.roster)
+        return Policy(*chosen)  # type: ignore[arg-type]  # checked on load
+
+    @property
+    def keep(self) -> Keep:
+        """How much of each origin's posts is kept."""
+        return Keep(self.keep_posts_per_origin, self.keep_bytes_per_origin)
 
     @property
     def broker(self) -> str:
@@ -98,6 +123,11 @@ class Settings:
     def keys_folder(self) -> Path:
         """Where the key files are."""
         return self.home / "keys"
+
+    @property
+    def node_id_file(self) -> Path:
+        """Where the home remembers whose it is."""
+        return self.home / NODE_ID_NAME
 
     @property
     def prefix(self) -> str:
@@ -138,11 +168,11 @@ def _made(values: dict[str, Any], limits: Any, home: Path, path: Path) -> Settin
     try:
         node_id = parse_node_id(values.pop("node_id"))
         settings = Settings(home=home, node_id=node_id, **values)
-        for name in ("pull", "get", "put"):
-            audiences = [a for a in get_args(Audience) if name != "put" or a != "open"]
-            if getattr(settings, name) not in audiences:
-                raise ConfigurationError(f"{name}: one of {', '.join(audiences)} is needed")
+        for name, words in _CHOICES.items():
+            if getattr(settings, name) not in words:
+                raise ConfigurationError(f"{name}: one of {', '.join(words)} is needed")
         _check_forms(settings)
+        _check_same_node(settings)
         return replace(settings, limits=_limits(limits))
     except (Malformed, ValueError) as error:
         raise ConfigurationError(f"{path}: {error}") from error
@@ -162,6 +192,23 @@ def _check_forms(settings: Settings) -> None:
     if broker is not None and broker.partition("://")[0] not in _BROKER_SCHEMES:
         # The URL may hold a password: it is not shown.
         raise ConfigurationError("broker_url: redis://, rediss://, amqp:// or amqps:// is needed")
+
+
+def _check_same_node(settings: Settings) -> None:
+    """Refuse another node id in a home whose keys, posts and cursors belong to the one before."""
+    path = settings.node_id_file
+    try:
+        before = path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} cannot be read: {error}") from error
+    # empty: another process is just writing it
+    if before and before != settings.node_id:
+        raise ConfigurationError(
+            f"node_id: this home belongs to {before[:_SHOWN_CHARS_MAX]!r}, whose name is part of "
+            f"its posts; set that one again, or make {settings.node_id} in another home"
+        )
 
 
 def _limits(table: Any) -> Limits:
@@ -190,6 +237,25 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+_CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "pull": get_args(Audience),
+    "get": get_args(Audience),
+    "put": ("pool", "peers"),
+    "reconcile": ("pool", "off"),
+    "roster": ("auto", "ask", "off"),
+}
+"""Words that a setting of the policy may have."""
+
+_FROM_1: Final[Mapping[str, int]] = {
+    "answers_processes": 256,
+    "lanes_threads": 256,
+    "keep_days": 36_500,
+    "keep_posts_per_origin": INTEGER_MAX,
+    "keep_bytes_per_origin": INTEGER_MAX,
+    "disk_bytes_max": INTEGER_MAX,
+}
+"""Whole numbers from 1 on, with the largest that makes sense."""
+
 _TYPES: Final[dict[str, type[str] | type[int]]] = {
     "node_id": str,
     "database_url": str,
@@ -205,6 +271,12 @@ _TYPES: Final[dict[str, type[str] | type[int]]] = {
     "pull": str,
     "get": str,
     "put": str,
+    "reconcile": str,
+    "roster": str,
+    "keep_days": int,
+    "keep_posts_per_origin": int,
+    "keep_bytes_per_origin": int,
+    "disk_bytes_max": int,
     "log_level": str,
 }
 """Names an operator may set, with their types (``home`` is where the file stands)."""
@@ -213,7 +285,7 @@ _TYPES: Final[dict[str, type[str] | type[int]]] = {
 def _converted(name: str, text: str, variable: str) -> Any:
     kind = _TYPES.get(name, str)
     if kind is int:
-        if not text.isascii() or not text.isdigit():
+        if not text.isascii() or not text.isdigit() or len(text) > _DIGITS_MAX:
             raise ConfigurationError(f"{variable}: a whole number is needed")
         return int(text)
     return text
@@ -224,8 +296,9 @@ def _checked(name: str, value: Any, source: str) -> Any:
         raise ConfigurationError(f"{source}: {_unknown(name, name, _TYPES)}")
     if type(value) is not _TYPES[name]:
         raise ConfigurationError(f"{source}: {name} must be of type {_TYPES[name].__name__}")
-    if name in ("answers_processes", "lanes_threads") and value not in range(1, 257):
-        raise ConfigurationError(f"{source}: {name} must be from 1 to 256")
+    if isinstance(value, int) and not 1 <= value <= _FROM_1[name]:
+        hint = "; leave it out for no bound" if name.startswith(("keep_", "disk_")) else ""
+        raise ConfigurationError(f"{source}: {name} must be from 1 to {_FROM_1[name]}{hint}")
     return value
 
 

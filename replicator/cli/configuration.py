@@ -53,6 +53,29 @@ _EXPLAINED: Final = (
     ),
     ("get", '"pool"', ""),
     ("put", '"pool"', "Who may put: pool or peers."),
+    ("reconcile", '"pool"', "Whether members may compare their sets with ours: pool or off."),
+    (
+        "roster",
+        '"auto"',
+        "What becomes of members that other members introduce: auto (peers at once), ask (when\n"
+        "you agree) or off (nothing, and nobody is introduced).",
+    ),
+    (
+        "keep_days",
+        "365",
+        "Posts dated longer ago are removed, and never taken again. Not set: all are kept.",
+    ),
+    (
+        "keep_posts_per_origin",
+        "1_000_000",
+        "Of each node's posts the newest are kept, up to so many, or so many bytes.",
+    ),
+    ("keep_bytes_per_origin", "10_000_000_000", ""),
+    (
+        "disk_bytes_max",
+        "100_000_000_000",
+        "What the database may take; beyond, nothing is published or taken until there is room.",
+    ),
     ("log_level", '"info"', "debug, info, warning or error."),
     (
         "key_passphrase",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from replicator.limits import Limits
 from replicator.node.identity import Identity
-from replicator.node.ports import Background, Clock, Doorbell, Store, Transport, WorkState
+from replicator.node.ports import Background, Clock, Doorbell, Keep, Store, Transport, WorkState
 from replicator.rules.policy import Policy
 
 
@@ -29,3 +29,7 @@ class Node:
     background: Background
     address: str | None = None
     """Where peers reach this node (for its node document)."""
+    keep: Keep = Keep()
+    """How much of each origin's posts is kept."""
+    keep_days: int | None = None
+    """Posts dated longer ago are neither kept nor taken; None: all are."""

@@ -3,6 +3,8 @@
 import pytest
 
 from replicator.errors import ConfigurationError
+from replicator.node.ports import Keep
+from replicator.rules.policy import Policy
 from replicator.settings import Settings, load_settings
 
 
@@ -53,6 +55,15 @@ def test_secrets_do_not_stand_in_the_repr(home):
         ("lanes_threads = 0", {}, "from 1 to 256"),
         ("", {"REPLICATOR_LANES_THREADS": "many"}, "whole number"),
         ("put = 'open'", {}, "put: one of pool, peers"),
+        ("reconcile = 'peers'", {}, "reconcile: one of pool, off"),
+        ("roster = 'on'", {}, "roster: one of auto, ask, off"),
+        ("keep_days = 0", {}, "keep_days must be from 1 to 36500; leave it out for no bound"),
+        ("", {"REPLICATOR_KEEP_DAYS": "36501"}, "REPLICATOR_KEEP_DAYS: keep_days must be from 1"),
+        ("keep_days = 1.5", {}, "keep_days must be of type int"),
+        ("keep_posts_per_origin = 0", {}, "leave it out for no bound"),
+        ("keep_bytes_per_origin = -1", {}, "leave it out for no bound"),
+        ("", {"REPLICATOR_DISK_BYTES_MAX": "0"}, "leave it out for no bound"),
+        ("", {"REPLICATOR_DISK_BYTES_MAX": "9" * 5000}, "a whole number is needed"),
         ("[limits]\nitems_mx = 1", {}, "did you mean 'items_max'"),
         ("[limits]\nitems_max = 1", {}, "items_max may not be below 500"),
         ("[limits]\nitems_max = 600.5", {}, "whole number"),
@@ -81,6 +92,8 @@ def test_a_missing_home_says_how_to_make_one(tmp_path):
 def test_every_setting_but_the_home_and_limits_can_be_set_by_a_variable(home):
     given = {"node_id": "beta.example", "answers_processes": "3", "lanes_threads": "4"}
     given |= {"pull": "open", "get": "peers", "put": "peers"}
+    given |= {"reconcile": "off", "roster": "ask", "keep_days": "30"}
+    given |= {"keep_posts_per_origin": "5", "keep_bytes_per_origin": "6", "disk_bytes_max": "7"}
     given |= dict.fromkeys(("gateway_listen", "local_listen", "flower_listen"), "host:1")
     given |= {"address": "https://b", "broker_url": "amqp://b", "log_level": "debug"}
     names = set(Settings.__dataclass_fields__) - {"home", "limits"}
@@ -88,3 +101,21 @@ def test_every_setting_but_the_home_and_limits_can_be_set_by_a_variable(home):
     environ = {f"REPLICATOR_{name.upper()}": value for name, value in values.items()}
     settings = load_settings(home, environ)
     assert {name: str(getattr(settings, name)).lower() for name in names} == values
+
+
+def test_without_a_word_everything_is_kept_and_the_pool_is_served(home):
+    settings = load_settings(home, {})
+    assert (settings.keep_days, settings.keep, settings.disk_bytes_max) == (None, Keep(), None)
+    assert settings.policy == Policy()
+
+
+def test_what_is_kept_and_who_is_served_reach_the_rules(home):
+    environ = {
+        "REPLICATOR_KEEP_POSTS_PER_ORIGIN": "10",
+        "REPLICATOR_KEEP_BYTES_PER_ORIGIN": "2000",
+        "REPLICATOR_RECONCILE": "off",
+        "REPLICATOR_ROSTER": "ask",
+    }
+    settings = load_settings(home, environ)
+    assert settings.keep == Keep(posts=10, size=2000)
+    assert (settings.policy.reconcile, settings.policy.roster) == ("off", "ask")
