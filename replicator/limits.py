@@ -67,6 +67,8 @@ class Limits:
     """After this long an unanswered doorbell may be rung again (its message was lost)."""
     visibility_seconds: int = 30
     """How long a broker message of a dead worker stays hidden before another worker gets it."""
+    deaf_seconds: float = 20.0
+    """A worker with free hands that hears nothing for this long while messages wait is deaf."""
 
     # Pages and batches
     inline_post_bytes_max: int = 64 * 1024
@@ -222,7 +224,8 @@ class Limits:
                 max(self.refused_base_seconds, self.malformed_base_seconds)
                 <= self.misfit_cap_seconds
             ),
-            "reconcile_share <= 1": self.reconcile_share <= 1,
+            "0 < reconcile_share <= 1": 0 < self.reconcile_share <= 1,
+            "reconcile_bytes_per_second > 0": self.reconcile_bytes_per_second > 0,
             # 4/3 for base64url, and room for the rest of the document
             "3/2 reconcile_frame_bytes <= what every node accepts": (
                 self.reconcile_frame_bytes_max * 3 // 2 <= PROTOCOL_FLOOR["message_bytes_max"]

@@ -1,9 +1,12 @@
-"""Repair, first form: pull a pool-mate's change log by cursor and take what is missing here.
+"""Pulling: read a pool-mate's change log by cursor and take what is missing here.
 
 A cursor moves only in the transaction that stores, decides or records as a gap every ref before
 it, so that losing all of Redis loses nothing. A page of mostly unknown refs is followed by a page
 of models (history is on its way: one round trip instead of two), a page of mostly known posts by
 a page of refs. Pages after the present one are asked for and verified while it is being stored.
+
+A long way through a log, as that of a new node, is noted as progress, for people and so that
+repair waits for its end. The note is work state: the cursor alone says where to go on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,6 +31,7 @@ from replicator.node.floors import floors
 from replicator.node.health import ask, reachable
 from replicator.node.intake import Judged, judge
 from replicator.node.ports import Peer, Pending, Wanted
+from replicator.node.progress import Way
 from replicator.node.turns import turn
 from replicator.protocol import codec
 from replicator.protocol.ids import Cursor, NodeId
@@ -99,10 +103,12 @@ def _guarded_run(node: Node, peer_id: NodeId) -> Pulled:
     peer = node.store.peer(peer_id)
     if peer is None or not reachable(node, peer):
         return Pulled(peer_id, ended="not reachable")
-    run = _Run(node, peer, node.clock.monotonic() + node.limits.slice_seconds)
+    way = Way(node, peer)
+    run = _Run(node, peer, node.clock.monotonic() + node.limits.slice_seconds, way)
     more, ended = False, "done"
     try:
         run.pages()
+        way.ends(run.stored, more=run.more)
         # pages without end that bring nothing wait for the next turn: no peer keeps a worker busy
         more = run.more and bool(run.stored or run.wanted)
     except CursorConflict:
@@ -123,6 +129,7 @@ class _Page:
     after: Cursor
     refs: Sequence[Ref]
     judged: Sequence[Judged]
+    remaining: int | None = None
 
 
 class _Run:
@@ -132,10 +139,11 @@ class _Run:
     it asked for in the background.
     """
 
-    def __init__(self, node: Node, peer: Peer, deadline: float) -> None:
+    def __init__(self, node: Node, peer: Peer, deadline: float, way: Way) -> None:
         self._node = node
         self._peer = peer
         self._deadline = deadline
+        self._way = way
         self._want: Want = "refs"
         self.cursor = peer.pulled
         self.asked = self.stored = self.wanted = 0
@@ -163,7 +171,7 @@ class _Run:
             heard = coming.result()
             self.asked += 1
             answer = _page_of(heard)
-            if self._want == "refs" and self._mostly_new(_refs_of(answer.refs or ())):
+            if self._want == "refs" and self._mostly_new(refs_of(answer.refs or ())):
                 self._want = "models"
                 coming = self._ask(after)
                 continue
@@ -196,6 +204,7 @@ class _Run:
         incoming = [item.incoming for item in page.judged if item.incoming is not None]
         objected = [item.post.ref for item in page.judged if item.post and item.objection]
         gaps = _worth_fetching(node, [*page.refs, *objected])
+        self._way.goes_on(self.stored + len(incoming), page.remaining)
         # from where it was asked for: no page before it can be passed over
         node.store.record_pull(
             peer.id, page.before, page.after, posts=incoming, gaps=gaps, now=node.clock.now()
@@ -220,14 +229,15 @@ def _judged(node: Node, peer: Peer, before: Cursor | None, heard: Heard) -> _Pag
     answer = _page_of(heard)
     sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
     judged = judge(node, answer.models or (), peer.id, sender)
-    return _Page(before, answer.cursor, _refs_of(answer.refs or ()), judged)
+    return _Page(before, answer.cursor, refs_of(answer.refs or ()), judged, answer.remaining)
 
 
-def _refs_of(items: Sequence[Any]) -> list[Ref]:
+def refs_of(items: Sequence[Any]) -> list[Ref]:
+    """Read the refs of an answer; raise `BadAnswer` where one is none."""
     try:
         return [codec.read(item, Ref) for item in items]
     except Malformed as error:
-        raise BadAnswer(f"a page holds a bad ref: {error}") from error
+        raise BadAnswer(f"an answer holds a bad ref: {error}") from error
 
 
 def _worth_fetching(node: Node, refs: Sequence[Ref]) -> list[Ref]:
