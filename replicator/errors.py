@@ -3,6 +3,7 @@
     ReplicatorError
     ├── InvalidItem            drop it, count it, never retry
     │   ├── Malformed          a document or item that does not have the defined form
+    │   │   └── OtherVersion   a Negentropy message of another version than ours
     │   └── BadPostSignature   a signature of a post does not verify
     ├── Refusal                a request that gets an error answer; carries the answer's code
     │   └── NotSupported       the answer is "not supported"
@@ -55,6 +56,10 @@ class InvalidItem(ReplicatorError):
 
 class Malformed(InvalidItem):
     """Bytes or a tree that do not have the defined form; the message names the place."""
+
+
+class OtherVersion(Malformed):
+    """A Negentropy message of a version that is not spoken here."""
 
 
 class BadPostSignature(InvalidItem):
