@@ -80,7 +80,7 @@ def _replied(node: Node, headers: Mapping[str, str], wire_body: bytes) -> Reply:
         if isinstance(verdict, Refused):
             return admission.refuse(node, verdict, token="", media_type=media_type)
         receipt = verdict.receipt
-        body = _inflated(headers, wire_body, node.limits.message_bytes_max)
+        body = inflated(headers, wire_body, node.limits.message_bytes_max)
         if node.work.admit(receipt, verdict.nonce, body, receipt.received_at):
             return _answered(node, receipt.token)
         refusal = Refusal(ErrorCode.REPLAYED, "the nonce was used before")
@@ -98,7 +98,8 @@ def _answered(node: Node, token: str) -> Reply:
     return replies[token]
 
 
-def _inflated(headers: Mapping[str, str], wire_body: bytes, bytes_max: int) -> bytes:
+def inflated(headers: Mapping[str, str], wire_body: bytes, bytes_max: int) -> bytes:
+    """Return a body as it was before compression; raise `Refusal` where it is none of ours."""
     match headers.get("content-encoding"):
         case None:
             return wire_body
@@ -110,7 +111,7 @@ def _inflated(headers: Mapping[str, str], wire_body: bytes, bytes_max: int) -> b
 def _wire_answer(reply: Reply, bytes_max: int) -> WireAnswer:
     headers = dict(reply.headers)
     try:
-        body = _inflated(headers, reply.body, bytes_max)
+        body = inflated(headers, reply.body, bytes_max)
     except Refusal as refusal:
         raise BadAnswer(refusal.message) from refusal
     if len(body) > bytes_max:
