@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "pull": Entry(f"{_HERE}.raw:pull", "Ask a live peer which posts it holds."),
     "get": Entry(f"{_HERE}.raw:get", "Ask a live peer for posts by id or digest."),
     "put": Entry(f"{_HERE}.raw:put", "Give posts of this node to a live peer."),
+    "verify": Entry(f"{_HERE}.verify:verify", "Tell whether a peer holds the same posts."),
     "up": Entry(f"{_HERE}.up:up", "Run everything of this node, and keep it running."),
     "serve": Entry(f"{_HERE}.processes:serve", "Run the gateway alone."),
     "worker": Entry(f"{_HERE}.processes:worker", "Run one kind of worker alone."),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from replicator.errors import BadAnswer, InvalidItem
+from replicator.errors import BadAnswer, InvalidItem, OtherVersion, PeerRefused
 from replicator.node.context import Node
 from replicator.node.conversation import Heard
 from replicator.node.health import ask
@@ -21,9 +21,9 @@ from replicator.rules import negentropy
 
 Asking = Callable[[Node, Peer, Request], Heard]
 
-UNSUPPORTED = frozenset({"not-supported"})
+UNSUPPORTED = "not-supported"
 """What a peer may answer to reconcile and be well: its log is read instead."""
-ask_to_compare: Asking = partial(ask, expected=UNSUPPORTED)
+ask_to_compare: Asking = partial(ask, expected=(UNSUPPORTED,))
 
 
 def answer(node: Node, request: Reconcile) -> tuple[Answer, int]:
@@ -90,7 +90,8 @@ def compare(
     run = _Run(node, peer, pool, asking)
     while not run.complete and not run.is_bounded() and node.clock.monotonic() < deadline:
         run.round()
-    if run.rounds >= node.limits.reconcile_rounds_max and not (run.have or run.need):
+    endless = run.is_bounded() and not run.complete
+    if endless and not (run.have or run.need):
         raise BadAnswer(f"{peer.id} names no difference in {run.rounds} answers, and no end")
     return run.difference()
 
@@ -117,10 +118,13 @@ class _Run:
         self.since = self.node.store.floor()
 
     def is_bounded(self) -> bool:
-        """Tell whether a bound is met: of questions, or of differences in one direction."""
+        """Tell whether a bound is met: of questions, or of posts that are needed here.
+
+        Not of posts that the peer lacks: more of them must not hide what is needed.
+        """
         limits = self.node.limits
-        found = max(len(self.have), len(self.need))
-        return self.rounds >= limits.reconcile_rounds_max or found >= limits.reconcile_items_max
+        needs = len(self.need) >= limits.reconcile_items_max
+        return needs or self.rounds >= limits.reconcile_rounds_max
 
     def round(self) -> None:
         """Ask one question and read its answer."""
@@ -133,9 +137,12 @@ class _Run:
             self.message = None  # from a higher floor
             return
         self.received += len(frame)
+        room = max(0, limits.reconcile_items_max - len(self.have))
         try:
             with store.reconciled(self.pool, self.since) as items:
-                step = negentropy.continue_(items, frame, limits.reconcile_frame_bytes_max)
+                step = negentropy.continue_(items, frame, limits.reconcile_frame_bytes_max, room)
+        except OtherVersion as error:
+            raise PeerRefused(UNSUPPORTED, str(error)) from error
         except InvalidItem as error:
             raise BadAnswer(f"{self.peer.id} answered reconcile with nonsense: {error}") from error
         self.have.update(dict.fromkeys(step.have))
@@ -168,12 +175,11 @@ class _Run:
     def difference(self) -> Difference:
         """Return what was found, within the bound of each direction."""
         most = self.node.limits.reconcile_items_max
-        have, need = (tuple(map(_digest, found))[:most] for found in (self.have, self.need))
-        cut = len(self.have) > most or len(self.need) > most
+        cut = len(self.have) >= most or len(self.need) > most
         return Difference(
             pool=self.pool,
-            have=have,
-            need=need,
+            have=tuple(map(_digest, self.have)),
+            need=tuple(map(_digest, self.need))[:most],
             rounds=self.rounds,
             sent=self.sent,
             received=self.received,

@@ -94,7 +94,7 @@ def _guarded_run(node: Node, peer: Peer) -> Repaired:
         for pool in sorted(peer.pools & node.identity.pools):
             run.pool(pool)
     except PeerRefused as refusal:
-        if refusal.code in UNSUPPORTED:
+        if refusal.code == UNSUPPORTED:
             return Repaired(peer.id, ended=_read_log_again(node, peer))
         log.info("repair.refused", peer=peer.id, reason=str(refusal))
         ended = refusal.code
