@@ -149,6 +149,9 @@ class Store(Protocol):
     ) -> list[Member]:
         """Return introductions (of one pool), by node id after ``after``."""
 
+    def introductions(self, nodes: Collection[NodeId]) -> dict[NodeId, Member]:
+        """Return the kept introductions of ``nodes``; those without one are absent."""
+
     def drop_members(self, before: int) -> int:
         """Forget introductions not renewed since ``before`` (ms, our clock); return how many."""
 
