@@ -173,6 +173,8 @@ class Limits:
     """Kept free on the disk of an SQLite database for all but posts: the log must go on."""
     roster_seconds: float = 600.0
     """How often a pool-mate is asked whom it knows (jittered by a third)."""
+    roster_asks_max: int = 20
+    """Pool-mates asked within that time; of more, each is asked less often: all know the same."""
     roster_entries_max: int = 2_000
     """Members whose introductions are kept; of more, the longest unheard go first."""
     roster_kept_seconds: float = 2_592_000.0
