@@ -178,7 +178,7 @@ def _serve(
         case Reconcile():
             return comparing.answer(node, request)
         case Roster():
-            return roster.answer(node, request, receipt.sender)
+            return roster.answer(node, request, receipt.sender, fits)
 
 
 def _refused(node: Node, receipt: Receipt, error: Refusal | NotSupported) -> Answer:

@@ -5,7 +5,7 @@ of in-memory twins. It holds no state of its own.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from replicator.limits import Limits
 from replicator.node.identity import Identity
@@ -29,7 +29,7 @@ class Node:
     background: Background
     address: str | None = None
     """Where peers reach this node (for its node document)."""
-    keep: Keep = Keep()
+    keep: Keep = field(default_factory=Keep)
     """How much of each origin's posts is kept."""
     keep_days: int | None = None
     """Posts dated longer ago are neither kept nor taken; None: all are."""

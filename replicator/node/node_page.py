@@ -1,6 +1,6 @@
 """What this node says of itself at GET /v1/node, signed by all of its keys.
 
-Reads nothing but the node's own configuration and clock.
+Reads nothing but the node's own configuration, its clock and its floor.
 """
 
 from replicator.node.context import Node
@@ -9,7 +9,11 @@ from replicator.protocol.messages import PROTOCOL_VERSION, REQUEST_TYPES, Model
 
 
 def current(node: Node) -> codec.Tree:
-    """Return the signed node document of this moment, as a tree for `codec.encode`."""
+    """Return the signed node document of this moment, as a tree for `codec.encode`.
+
+    Raises:
+        StoreUnavailable: the floor cannot be read.
+    """
     identity = node.identity
     document = node_document.NodeDocument(
         id=identity.node_id,
@@ -22,5 +26,6 @@ def current(node: Node) -> codec.Tree:
         limits=node_document.limits_of(node.limits),
         addresses=() if node.address is None else (node.address,),
         time=node.clock.now(),
+        floor=node.store.floor(),
     )
     return node_document.make(document, (*identity.node_keys, *identity.pool_keys))

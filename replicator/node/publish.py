@@ -2,14 +2,15 @@
 
 With an id it is idempotent: the same fields give the stored post, other fields a conflict.
 ISO times become ms, repeated tags are dropped with a notice, bare ids become ``this-node/id``,
-CRLF and CR become LF. Nothing is lost silently: every draft gets its own result.
+CRLF and CR become LF. Nothing is lost silently: every draft gets its own result. A post that is
+dated before this node's floor is refused: it would be removed again at once.
 """
 
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from replicator.errors import Malformed
@@ -32,6 +33,9 @@ from replicator.protocol.signing import sign_post
 
 _FIELDS = frozenset({"id", "title", "text", "author", "tags", "thread", "published", "attachments"})
 _ATTACHMENT_FIELDS = frozenset({"digest", "mimetype", "name", "size"})
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHOWN_MS_MAX = 253_402_300_799_000
+"""The last second that a calendar date can name."""
 _LINE_ENDS = re.compile("\r\n?")
 
 
@@ -104,16 +108,18 @@ def publish(
         pools: which of this node's pools sign them; None is all.
 
     Raises:
-        StoreUnavailable: nothing was stored.
+        StoreUnavailable: nothing was stored; `StoreFull` where there is no room.
     """
     chosen = node.identity.pools if pools is None else node.identity.pools & frozenset(pools)
     now = node.clock.now()
     complete = _completed(node, drafts, now)
+    floor = _floor(node)
     results: list[Published | None] = [None] * len(drafts)
     incoming: list[tuple[int, Incoming]] = []
     for place, draft in enumerate(complete):
         try:
             post = _sign(node, draft, chosen)
+            _check_floor(post.published, floor)
         except Malformed as error:
             results[place] = Published("refused", draft.id, reason=str(error))
             continue
@@ -162,6 +168,19 @@ def _sign(node: Node, draft: Draft, pools: frozenset[KeyText]) -> Post:
     )
     members = [key for key in node.identity.pool_keys if key.public in pools]
     return sign_post(content, [node.identity.node_keys[0], *members], node.limits)
+
+
+def _floor(node: Node) -> int:
+    """Return the date (ms) from which on posts of this node are kept here."""
+    own = node.store.origin_floors([node.identity.node_id])
+    return max([node.store.floor(), *own.values()])
+
+
+def _check_floor(published: int, floor: int) -> None:
+    if published < floor:
+        shown = min(floor, _SHOWN_MS_MAX)
+        day = (_EPOCH + timedelta(milliseconds=shown)).isoformat(timespec="seconds")
+        raise Malformed(f"published: posts dated before {day} are not kept here any more")
 
 
 def _result(post: Post, outcome: Added, notices: tuple[str, ...]) -> Published:
@@ -239,7 +258,7 @@ def _time(value: Any) -> int | None:
         raise Malformed(f"published: {value[:40]!r} is no ISO 8601 time") from error
     if moment.tzinfo is None:
         raise Malformed(f"published: {value[:40]!r} names no time zone; add Z or an offset")
-    ms = round((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    ms = round((moment - _EPOCH).total_seconds() * 1000)
     if ms < 0:
         raise Malformed(f"published: {value[:40]!r} is before 1970")
     return ms

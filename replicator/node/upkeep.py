@@ -1,20 +1,63 @@
-"""Slow, regular housekeeping: what pulls left open is queued again, in case Redis forgot it."""
+"""Slow, regular housekeeping, part by part; one part that fails does not keep the others waiting.
 
+What pulls left open is queued again, in case Redis forgot it; posts that are not kept any more go;
+members that nobody has heard of for long are forgotten, and dead letters of posts that came from
+elsewhere meanwhile. Each part is bounded, and what it does not finish is done in the next round.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
+import structlog
+
+from replicator.node import dead_letters, retention, roster
 from replicator.node.context import Node
 from replicator.node.health import reachable
 from replicator.node.pull import requeue_gaps
 
+log = structlog.get_logger()
+
 
 @dataclass(frozen=True, slots=True)
 class KeptUp:
-    """What one round did."""
+    """What one round did: gaps queued; posts, members and dead letters removed."""
 
-    gaps: int
+    gaps: int = 0
+    expired: int = 0
+    members: int = 0
+    letters: int = 0
 
 
 def upkeep(node: Node) -> KeptUp:
+    """Do every part.
+
+    Raises:
+        Exception: of the first part that failed, after all of them had their turn.
+    """
+    done: dict[str, int] = {}
+    failures: list[Exception] = []
+    for name, part in _PARTS.items():
+        try:
+            done[name] = part(node)
+        except Exception as error:
+            log.warning("upkeep.part_failed", part=name, reason=str(error))
+            failures.append(error)
+    if failures:
+        raise failures[0]
+    return KeptUp(**done)
+
+
+def _requeue(node: Node) -> int:
     """Queue the open gaps of every peer that can be asked."""
     peers = [peer for peer in node.store.peers() if reachable(node, peer)]
-    return KeptUp(gaps=sum(requeue_gaps(node, peer.id) for peer in peers))
+    return sum(requeue_gaps(node, peer.id) for peer in peers)
+
+
+_PARTS: Final[Mapping[str, Callable[[Node], int]]] = {
+    "expired": lambda node: retention.expire(node).posts,
+    "members": roster.drop_old,
+    "letters": dead_letters.drop_known,
+    "gaps": _requeue,
+}
+"""In this order: what has expired is neither queued nor asked for again."""
