@@ -47,13 +47,17 @@ bench: $(VENV)/.dev ## measure delivery, catch-up and repair
 
 # No package registry has this server, so only test-full asks for it (Debian's rabbitmq-server).
 RABBITMQ := $(wildcard /usr/lib/rabbitmq/bin/rabbitmq-server)
+# Likewise the reference implementation of Negentropy: the path of its Negentropy.js, for Node.js.
+NEGENTROPY := $(REPLICATOR_TEST_NEGENTROPY)
 
 test: $(VENV)/.dev ## run every lane of tests, then a table of times
-	@.ci/lanes -m "not slow and not soak and not rabbitmq" $(PYTEST_ARGS) -- $(LANES)
+	@.ci/lanes -m "not slow and not soak and not rabbitmq and not negentropy_js" $(PYTEST_ARGS) -- $(LANES)
 
 test-full: $(VENV)/.dev ## the same with the slow tests, and those of RabbitMQ where it is installed
 	@$(if $(RABBITMQ),,echo "rabbitmq-server is not installed: its tests are left out")
-	@.ci/lanes -m "not soak$(if $(RABBITMQ),, and not rabbitmq)" $(PYTEST_ARGS) -- $(LANES)
+	@$(if $(NEGENTROPY),,echo "REPLICATOR_TEST_NEGENTROPY names no Negentropy.js: its tests are left out")
+	@.ci/lanes -m "not soak$(if $(RABBITMQ),, and not rabbitmq)$(if $(NEGENTROPY),, and not negentropy_js)" \
+		$(PYTEST_ARGS) -- $(LANES)
 
 soak: $(VENV)/.dev ## run the soak tests: half an hour of kills at other seeds
 	@.ci/lanes -m "soak" --timeout 0 $(PYTEST_ARGS) -- system
