@@ -37,6 +37,8 @@ class Process:
         self.alive = True
         self.steps_left: int | None = None
         """It dies at the end of these; None: it is not doomed."""
+        self.away_ms = 0
+        self.flush = False
         self.node: Node
 
     def kill(self) -> None:

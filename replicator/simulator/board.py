@@ -1,0 +1,85 @@
+"""The board applications: they publish until each post is acknowledged, as a real client does."""
+
+import random
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from replicator.node.publish import Draft, publish, read_draft
+
+if TYPE_CHECKING:
+    from replicator.simulator.machine import Machine
+    from replicator.simulator.world import World
+
+_AGAIN_MS: Final = 2_000
+_LARGE: Final = "a long post that is announced by its ref. " * 70
+
+
+def schedule(world: "World") -> None:
+    """Spread the publishing of all posts over the plan's time."""
+    chance = random.Random(f"{world.plan.order.seed}/board")
+    left = world.plan.posts
+    numbers = sorted(world.machines)
+    while left:
+        count = min(left, chance.choice((1, 1, 1, 2, 5, 20)))
+        machine = world.machines[chance.choice(numbers)]
+        texts = [_text(chance) for _ in range(count)]
+        first = world.plan.posts - left
+        left -= count
+        world.unacknowledged += 1
+        world.scheduler.after(
+            chance.randint(500, world.plan.publish_ms),
+            partial(_publish, _Batch(machine, first, texts)),
+        )
+
+
+def _text(chance: random.Random) -> str:
+    return _LARGE if chance.random() < 0.08 else "x" * chance.randint(10, 160)
+
+
+def is_done(world: "World") -> bool:
+    """Tell whether every post was acknowledged."""
+    return world.unacknowledged == 0
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Posts that a board publishes at once, until they are acknowledged."""
+
+    machine: "Machine"
+    first: int
+    texts: list[str]
+    acknowledged: bool = False
+    published: int = 0
+
+
+def _publish(batch: _Batch) -> None:
+    """Publish a batch; ask again later where no acknowledgement came."""
+    machine = batch.machine
+    world, process = machine.world, machine.processes["gateway"]
+    batch.published = batch.published or machine.clock.now()
+
+    def work() -> object:
+        results = publish(process.node, [_draft(batch, place) for place in range(len(batch.texts))])
+        world.unacknowledged -= not batch.acknowledged
+        batch.acknowledged = True
+        for monitor in world.monitors:
+            monitor.published(machine, [r.digest for r in results if r.digest is not None])
+        return f"{len(results)} posts"
+
+    def again() -> None:
+        if not batch.acknowledged:
+            _publish(batch)
+
+    world.scheduler.after(_AGAIN_MS, again)
+    if process.alive:
+        machine.run(process, "publish", work)
+
+
+def _draft(batch: _Batch, place: int) -> Draft:
+    fields = {
+        "id": f"p{batch.first + place}",
+        "text": batch.texts[place],
+        "published": batch.published,
+    }
+    return read_draft(batch.machine.id, fields)
