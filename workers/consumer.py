@@ -19,6 +19,7 @@ from celery.worker.consumer import Consumer
 
 from replicator.adapters.queues import dead_letter_queue, is_amqp
 from replicator.protocol.ids import parse_node_id
+from workers.deafness import DeafnessWatch
 
 RENEWALS_PER_TIMEOUT = 3
 """One renewal may be late and one may be lost before another worker takes a message."""
@@ -101,7 +102,22 @@ class NodeConsumer(Consumer):
             *(s for s in Consumer.Blueprint.default_steps if not s.endswith(":DelayedDelivery")),
             VisibilityHeartbeat,
             DeadLetterQueue,
+            DeafnessWatch,
         ]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self.received = 0
+        super().__init__(*args, **options)
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Any:
+        """Return what is called with every message, and count them: see `workers.deafness`."""
+        handle = super().create_task_handler(*args, **options)
+
+        def received(message: Any) -> Any:
+            self.received += 1
+            return handle(message)
+
+        return received
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Give up a broken connection; what it held is given out again after its time-out.
