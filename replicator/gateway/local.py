@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from replicator.errors import ErrorCode, Malformed, Refusal, Unavailable
+from replicator.errors import ErrorCode, Malformed, Refusal, StoreFull, Unavailable
 from replicator.gateway.asgi import (
     Disconnected,
     Receive,
@@ -189,6 +189,9 @@ def _error_response(error: Exception) -> Response:
         case HTTPException():
             code = "not-found" if error.status_code == 404 else "method-not-allowed"
             api = ApiError(error.status_code, code, error.detail)
+        case StoreFull():
+            log.warning("gateway.full", reason=str(error))
+            api = ApiError(507, "full", f"{error}; nothing was stored")
         case Unavailable():
             log.warning("gateway.unavailable", kind=type(error).__name__, reason=str(error))
             api = ApiError(503, ErrorCode.BUSY, "the node cannot do this for now; try again")

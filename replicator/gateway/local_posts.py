@@ -26,7 +26,7 @@ def publish_body(node: Node, body: bytes) -> tuple[int, dict[str, Any]]:
 
     Raises:
         ApiError: the body holds no drafts, or too many.
-        StoreUnavailable: nothing was stored.
+        StoreUnavailable: nothing was stored; `StoreFull` where there is no room.
     """
     items = _read_batch(body)
     if items is None:
@@ -56,6 +56,8 @@ def status_of(node: Node) -> dict[str, Any]:
         "gaps": totals.gaps,
         "queued": queued,
         "cursor": node.store.end_cursor(),
+        "floor": totals.floor,
+        "full": totals.full,
         "time": node.clock.now(),
     }
 

@@ -48,6 +48,7 @@ _ERRORS: Final = {
     415: "The body is not application/json.",
     422: "A field of the post is not allowed; `field` names it.",
     503: "The node cannot do this for now; try again after Retry-After seconds.",
+    507: "There is no room for another post; nothing was stored, reading goes on.",
 }
 _STRING: Final[dict[str, Any]] = {"type": "string"}
 _INTEGER: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
@@ -145,9 +146,12 @@ _SCHEMAS: Final[dict[str, Any]] = {
             "gaps": _INTEGER,
             "queued": {"type": ["integer", "null"]},
             "cursor": _STRING,
+            "floor": {**_INTEGER, "description": "Posts dated before are not kept (ms)."},
+            "full": {"type": "boolean", "description": "There is no room for another post."},
             "time": _INTEGER,
         },
-        *("node", "pools", "posts", "peers", "gaps", "queued", "cursor", "time"),
+        *("node", "pools", "posts", "peers", "gaps", "queued"),
+        *("cursor", "floor", "full", "time"),
     ),
     "Error": _object(
         {
@@ -181,7 +185,7 @@ DESCRIPTION: Final[dict[str, Any]] = {
                         {"anyOf": [_ref("Results"), _ref("Result")]},
                     ),
                     "201": _answer("The post is stored.", _ref("Result")),
-                    **_errors(400, 409, 413, 415, 422, *_GUARD),
+                    **_errors(400, 409, 413, 415, 422, 507, *_GUARD),
                 },
             },
             "get": {

@@ -125,9 +125,11 @@ def usable_address(addresses: Sequence[str], own_address: str | None) -> str | N
     Args:
         own_address: what this node gives of itself.
     """
-    nearby = own_address is not None and _leads_home(own_address)
+    own = own_address or ""
+    nearby = bool(own) and _leads_home(own)
     for address in addresses:
-        if _is_base_url(address) and (nearby or not _leads_home(address)):
+        is_own = address.rstrip("/") == own.rstrip("/")
+        if _is_base_url(address) and not is_own and (nearby or not _leads_home(address)):
             return address
     return None
 
@@ -140,7 +142,7 @@ def _is_base_url(address: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and port != 0
+    return parts.scheme in ("http", "https") and bool(_host(address)) and port != 0
 
 
 def _leads_home(address: str) -> bool:
@@ -158,6 +160,6 @@ def _leads_home(address: str) -> bool:
 
 def _host(address: str) -> str:
     try:
-        return urlsplit(address).hostname or ""
+        return (urlsplit(address).hostname or "").rstrip(".")
     except ValueError:
         return ""
