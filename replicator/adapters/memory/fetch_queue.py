@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from replicator.adapters.memory.exclusive import Exclusive, exclusive
 from replicator.limits import Limits
-from replicator.node.ports import DeadLetter, FetchItem, FetchLease, Settlement
+from replicator.node.ports import DeadLetter, FetchItem, FetchLease, Settlement, Wanted
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.post import Ref
 
@@ -22,6 +22,7 @@ class _Queued:
     at: int
     """Next attempt; where ``token`` is set, when that lease expires."""
     attempts: int = 0
+    suspicions: int = 0
     token: str = ""
 
 
@@ -48,19 +49,21 @@ class MemoryFetchQueue(Exclusive):
         self._dead: dict[tuple[Digest, NodeId], DeadLetter] = {}
 
     @exclusive
-    def want(self, holder: NodeId, refs: Sequence[Ref], now: int) -> list[bool]:
-        """Queue refs for fetching from ``holder``, due now; per ref, whether it is queued."""
-        queue = self._queues.setdefault(holder, {})
-        return [self._want(holder, queue, ref, now) for ref in refs]
+    def want(self, holder: NodeId, refs: Sequence[Ref], now: int) -> list[Wanted]:
+        """Queue refs for fetching from ``holder``, due now; per ref, what became of it."""
+        return [self._want(holder, ref, now) for ref in refs]
 
-    def _want(self, holder: NodeId, queue: dict[Digest, _Queued], ref: Ref, now: int) -> bool:
-        if ref.digest in queue:
-            return True
-        full = len(queue) >= self._limits.fetch_queue_items_max
-        if full or (ref.digest, holder) in self._dead:
-            return False
-        queue[ref.digest] = _Queued(ref, now)
-        return True
+    def _want(self, holder: NodeId, ref: Ref, now: int) -> Wanted:
+        queue = self._queues.get(holder, {})
+        if ref.digest not in queue:
+            if (ref.digest, holder) in self._dead:
+                return Wanted.DEAD
+            if len(queue) >= self._limits.fetch_queue_items_max:
+                return Wanted.FULL
+            self._queues.setdefault(holder, queue)[ref.digest] = _Queued(ref, now)
+        others = (other for name, other in self._queues.items() if name != holder)
+        later = any(ref.digest in other for other in others)
+        return Wanted.LATER if later else Wanted.QUEUED
 
     @exclusive
     def lease(self, holder: NodeId, limit: int, bytes_max: int, now: int) -> FetchLease | None:
@@ -68,18 +71,16 @@ class MemoryFetchQueue(Exclusive):
         self._leases_given += 1
         token = f"lease-{self._leases_given}"
         taken: list[_Queued] = []
-        bytes_taken = 0
+        room, bytes_taken = limit, 0
         for item in self._due_items(holder, now):
-            if len(taken) >= limit:
+            if len(taken) >= room:
                 break
             if item.token and self._expire(holder, item, now):
                 continue
-            claim = self._claims.get(item.ref.digest)
-            if claim is not None and claim.holder != holder and claim.until > now:
-                tick_ms = max(1, int(self._limits.tick_seconds * 1000))
-                item.at = min(claim.until, now + tick_ms)
+            if self._claimed_elsewhere(holder, item, now):
                 continue
-            if taken and bytes_taken + item.ref.size > bytes_max:
+            room = min(room, self._company(item))
+            if taken and (len(taken) >= room or bytes_taken + item.ref.size > bytes_max):
                 break
             self._take(holder, item, token, now)
             taken.append(item)
@@ -87,21 +88,44 @@ class MemoryFetchQueue(Exclusive):
         if not taken:
             return None
         self._leases.add(token)
-        return FetchLease(holder, token, tuple(FetchItem(it.ref, it.attempts) for it in taken))
+        items = (FetchItem(item.ref, item.attempts, item.suspicions) for item in taken)
+        return FetchLease(holder, token, tuple(items))
+
+    def _company(self, item: _Queued) -> int:
+        """Return with how many in all an item may be leased."""
+        match item.suspicions:
+            case 0:
+                return self._limits.fetch_queue_items_max
+            case 1:
+                return self._limits.suspects_max
+        return 1
+
+    def _claimed_elsewhere(self, holder: NodeId, item: _Queued, now: int) -> bool:
+        """Tell whether another holder's fetch has an item; it is looked at again later."""
+        claim = self._claims.get(item.ref.digest)
+        if claim is None or claim.holder == holder or claim.until <= now:
+            return False
+        tick_ms = max(1, int(self._limits.tick_seconds * 1000))
+        item.at = min(claim.until, now + tick_ms)
+        return True
 
     def _due_items(self, holder: NodeId, now: int) -> list[_Queued]:
         due = [item for item in self._queues.get(holder, {}).values() if item.at <= now]
         return sorted(due, key=lambda item: (item.at, item.ref.digest))
 
     def _expire(self, holder: NodeId, item: _Queued, now: int) -> bool:
-        """Count the lost attempt of an expired lease; True where the item is dead now."""
+        """End an expired lease of one item; True where the item is dead now."""
         self._leases.discard(item.token)
         self._release(item)
-        if item.attempts + 1 >= self._limits.fetch_attempts_max:
-            self._bury(holder, item, WORKER_LOST, now)
-            return True
-        item.attempts += 1
         item.token = ""
+        return self._suspect(holder, item, WORKER_LOST, now)
+
+    def _suspect(self, holder: NodeId, item: _Queued, reason: str, now: int) -> bool:
+        """Count a suspicion; True where it was the last one and the item is dead now."""
+        if item.suspicions + 1 >= self._limits.crash_attempts_max:
+            self._bury(holder, item, reason, now)
+            return True
+        item.suspicions += 1
         return False
 
     def _take(self, holder: NodeId, item: _Queued, token: str, now: int) -> None:
@@ -117,12 +141,19 @@ class MemoryFetchQueue(Exclusive):
 
     def _bury(self, holder: NodeId, item: _Queued, reason: str, now: int) -> None:
         digest = item.ref.digest
-        del self._queues[holder][digest]
+        self._remove(holder, digest)
         cut = reason[: self._limits.record_chars_max]
-        letter = DeadLetter(item.ref, holder, cut, item.attempts + 1, now)
+        tries = item.attempts + item.suspicions + 1
+        letter = DeadLetter(item.ref, holder, cut, tries, now)
         self._dead[digest, holder] = letter
         if len(self._dead) > self._limits.dead_letters_max:
             del self._dead[min(self._dead, key=self._age)]
+
+    def _remove(self, holder: NodeId, digest: Digest) -> None:
+        queue = self._queues.get(holder, {})
+        queue.pop(digest, None)
+        if not queue:
+            self._queues.pop(holder, None)
 
     def _age(self, name: tuple[Digest, NodeId]) -> tuple[int, tuple[Digest, NodeId]]:
         return self._dead[name].at, name
@@ -133,11 +164,11 @@ class MemoryFetchQueue(Exclusive):
         if lease.token not in self._leases:
             return False
         self._leases.discard(lease.token)
-        queue = self._queues.get(lease.holder, {})
         for digest in outcome.done:
             self._claims.pop(digest, None)
-            for other in self._queues.values():
-                other.pop(digest, None)
+            for holder in list(self._queues):
+                self._remove(holder, digest)
+        queue = self._queues.get(lease.holder, {})
         for digest in (item.ref.digest for item in lease.items):
             item = queue.get(digest)
             if item is not None and item.token == lease.token:
@@ -149,13 +180,15 @@ class MemoryFetchQueue(Exclusive):
         self._release(item)
         item.token = ""
         if digest in outcome.missing:
-            del self._queues[holder][digest]
+            self._remove(holder, digest)
         elif digest in outcome.dead:
             self._bury(holder, item, outcome.dead[digest], now)
         elif digest in outcome.failed:
             item.at = outcome.failed[digest]
             item.attempts += 1
-        else:
+        elif digest not in outcome.suspects or not self._suspect(
+            holder, item, outcome.suspects[digest], now
+        ):
             item.at = now
 
     @exclusive
@@ -164,7 +197,6 @@ class MemoryFetchQueue(Exclusive):
         earliest = {
             holder: min(item.at for item in queue.values())
             for holder, queue in self._queues.items()
-            if queue
         }
         due = sorted((at, holder) for holder, at in earliest.items() if at <= now)
         return [holder for _, holder in due][: max(0, limit)]
@@ -172,7 +204,7 @@ class MemoryFetchQueue(Exclusive):
     @exclusive
     def queued(self) -> dict[NodeId, int]:
         """Return the number of queued items per holder, leased ones included."""
-        return {holder: len(queue) for holder, queue in self._queues.items() if queue}
+        return {holder: len(queue) for holder, queue in self._queues.items()}
 
     @exclusive
     def dead(self, limit: int) -> list[DeadLetter]:
@@ -185,8 +217,9 @@ class MemoryFetchQueue(Exclusive):
         """Queue dead letters again with no attempts counted; return how many."""
         queued = 0
         for digest, holder in sorted(self._dead, key=self._age):
-            queue = self._queues.setdefault(holder, {})
-            if digest in digests and len(queue) < self._limits.fetch_queue_items_max:
+            room = self._limits.fetch_queue_items_max - len(self._queues.get(holder, {}))
+            if digest in digests and room > 0:
+                queue = self._queues.setdefault(holder, {})
                 queue[digest] = _Queued(self._dead.pop((digest, holder)).ref, now)
                 queued += 1
         return queued
@@ -198,3 +231,9 @@ class MemoryFetchQueue(Exclusive):
         for name in names:
             del self._dead[name]
         return len(names)
+
+    def _forget_holder(self, holder: NodeId) -> None:
+        for item in self._queues.pop(holder, {}).values():
+            self._leases.discard(item.token)
+        self._claims = {d: claim for d, claim in self._claims.items() if claim.holder != holder}
+        self._dead = {name: letter for name, letter in self._dead.items() if name[1] != holder}

@@ -5,12 +5,23 @@ clock, this drops it when a later `admit` shows that its time is over.
 """
 
 from collections import deque
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from replicator.adapters.memory.exclusive import exclusive
 from replicator.adapters.memory.fetch_queue import MemoryFetchQueue
 from replicator.limits import Limits
-from replicator.node.ports import DoorbellKind, Health, Receipt, RefusalRecord, Reply
+from replicator.node.ports import (
+    DoorbellKind,
+    DueKind,
+    HoldKind,
+    Progress,
+    Receipt,
+    RefusalRecord,
+    Reply,
+)
 from replicator.protocol.ids import NodeId
+from replicator.rules.breaker import Breaker
 
 
 class MemoryWorkState(MemoryFetchQueue):
@@ -31,9 +42,10 @@ class MemoryWorkState(MemoryFetchQueue):
         self._replies: dict[str, deque[Reply]] = {}
         self._refusals.clear()
         self._doorbells: dict[tuple[DoorbellKind, NodeId], int] = {}
-        self._holds: dict[tuple[DoorbellKind, NodeId], tuple[int, str]] = {}
-        self._health: dict[NodeId, Health] = {}
-        self._due: dict[tuple[DoorbellKind, NodeId], int] = {}
+        self._holds: dict[tuple[HoldKind, NodeId], tuple[int, str]] = {}
+        self._breakers: dict[NodeId, Breaker] = {}
+        self._dues: dict[tuple[DueKind, NodeId], int] = {}
+        self._progresses: dict[NodeId, Progress] = {}
 
     @exclusive
     def flush(self) -> None:
@@ -93,7 +105,7 @@ class MemoryWorkState(MemoryFetchQueue):
         """Return the newest refusals, newest first."""
         return list(self._refusals)[: max(0, limit)]
 
-    # doorbells, leases, health
+    # doorbells, leases, breakers
 
     @exclusive
     def ring(self, kind: DoorbellKind, peer: NodeId, now: int) -> bool:
@@ -109,7 +121,7 @@ class MemoryWorkState(MemoryFetchQueue):
         self._doorbells.pop((kind, peer), None)
 
     @exclusive
-    def hold(self, kind: DoorbellKind, peer: NodeId, token: str, now: int) -> bool:
+    def hold(self, kind: HoldKind, peer: NodeId, token: str, now: int) -> bool:
         """Take the lease of one kind of work for one peer; False where another token has it."""
         expires, owner = self._holds.get((kind, peer), (0, ""))
         if owner != token and expires > now:
@@ -118,30 +130,57 @@ class MemoryWorkState(MemoryFetchQueue):
         return True
 
     @exclusive
-    def release(self, kind: DoorbellKind, peer: NodeId, token: str) -> None:
+    def release(self, kind: HoldKind, peer: NodeId, token: str) -> None:
         """Give a lease back if ``token`` still has it."""
         if self._holds.get((kind, peer), (0, ""))[1] == token:
             del self._holds[kind, peer]
 
     @exclusive
-    def health(self, peer: NodeId) -> Health:
-        """Return how calls to a peer have gone."""
-        return self._health.get(peer, Health())
+    def breakers(self, peers: Collection[NodeId]) -> dict[NodeId, Breaker]:
+        """Return the breaker of each of ``peers``."""
+        return {peer: self._breakers.get(peer, Breaker()) for peer in peers}
 
     @exclusive
-    def set_health(self, peer: NodeId, health: Health) -> None:
-        """Store a peer's health; a default `Health` clears it."""
-        reason = health.reason[: self._limits.record_chars_max]
-        self._health[peer] = Health(health.failures, health.next_at, reason, health.slow)
-        if health == Health():
-            del self._health[peer]
+    def set_breaker(self, peer: NodeId, before: Breaker, after: Breaker) -> bool:
+        """Replace a peer's breaker if it is still ``before``; False, and unchanged, where not."""
+        if self._breakers.get(peer, Breaker()) != self._cut(before):
+            return False
+        self._breakers[peer] = self._cut(after)
+        if after == Breaker():
+            del self._breakers[peer]
+        return True
+
+    def _cut(self, breaker: Breaker) -> Breaker:
+        return replace(breaker, reason=breaker.reason[: self._limits.record_chars_max])
 
     @exclusive
-    def set_due(self, kind: DoorbellKind, peer: NodeId, at: int) -> None:
-        """Store when the next periodic work of a kind is due."""
-        self._due[kind, peer] = at
+    def set_dues(self, kind: DueKind, times: Mapping[NodeId, int]) -> None:
+        """Store when the next periodic work of a kind is due, per peer."""
+        self._dues.update({(kind, peer): at for peer, at in times.items()})
 
     @exclusive
-    def due(self, kind: DoorbellKind, peer: NodeId) -> int:
-        """Return that time, or 0 where none is stored (due at once)."""
-        return self._due.get((kind, peer), 0)
+    def dues(self, kind: DueKind, peers: Collection[NodeId]) -> dict[NodeId, int]:
+        """Return that time of each of ``peers``, 0 where none is stored."""
+        return {peer: self._dues.get((kind, peer), 0) for peer in peers}
+
+    @exclusive
+    def note_progress(self, peer: NodeId, progress: Progress | None) -> None:
+        """Keep how far catching up with a peer has got; None: it is done."""
+        self._progresses.pop(peer, None)
+        if progress is not None:
+            self._progresses[peer] = progress
+
+    @exclusive
+    def progresses(self, peers: Collection[NodeId]) -> dict[NodeId, Progress]:
+        """Return the progress of those of ``peers`` that are being caught up with."""
+        return {peer: self._progresses[peer] for peer in peers if peer in self._progresses}
+
+    @exclusive
+    def forget(self, peer: NodeId) -> None:
+        """Drop all that is kept of a peer: queue, dead letters, flags, breaker, times."""
+        self._forget_holder(peer)
+        self._breakers.pop(peer, None)
+        self._progresses.pop(peer, None)
+        self._doorbells = {name: at for name, at in self._doorbells.items() if name[1] != peer}
+        self._holds = {name: held for name, held in self._holds.items() if name[1] != peer}
+        self._dues = {name: at for name, at in self._dues.items() if name[1] != peer}
