@@ -5,6 +5,7 @@ counted by kind, so that a test can tell that every kind really occurs.
 """
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from replicator.simulator.plan import Plan, Span
@@ -39,12 +40,7 @@ class Faults:
         world = self._world
         for crash in self.plan.crashes:
             machine = world.machines[crash.node]
-            if crash.process is None:
-                world.scheduler.after(
-                    crash.at, lambda m=machine, c=crash: m.power_off(c.away, flush=c.flush)
-                )
-            else:
-                world.scheduler.after(crash.at, lambda m=machine, c=crash: m.doom(c))
+            world.scheduler.after(crash.at, partial(machine.crash, crash))
         for at, number in self.plan.flushes:
             world.scheduler.after(at, world.machines[number].flush)
 

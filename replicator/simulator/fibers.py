@@ -19,7 +19,7 @@ class Fiber:
         self.done = False
         self.error: BaseException | None = None
         self.value: Any = None
-        self.thread: "_Thread | None" = None
+        self.thread: _Thread | None = None
 
 
 class _Thread:

@@ -56,8 +56,11 @@ class Machine:
         self.honest = number in world.honest
         self.clock = NodeClock(world.scheduler, world.plan.skews.get(number, 0))
         self.random = random.Random(f"{world.plan.order.seed}/{self.id}")
-        self.store = MemoryStore(world.limits, log_id=self.random.randbytes(8))
-        self.work = MemoryWorkState(world.limits)
+        limits = world.mutant.twin_limits(world.limits)
+        self.store = MemoryStore(limits, log_id=self.random.randbytes(8))
+        self.work = MemoryWorkState(limits)
+        self.notes: dict[Any, Any] = {}
+        """What mutants remember of this machine."""
         self.broker = SimDoorbell(self)
         self.waiting: dict[str, deque[Ring]] = {"answers": deque(), "lanes": deque()}
         self.processes: dict[str, Process] = {}
@@ -96,9 +99,12 @@ class Machine:
 
     # faults
 
-    def doom(self, crash: Crash) -> None:
-        """Let a process die some points from now."""
-        process = self.processes[crash.process or "lanes"]
+    def crash(self, crash: Crash) -> None:
+        """Let a process die some points from now, or the whole machine at once."""
+        if crash.process is None:
+            self.power_off(crash.away, flush=crash.flush)
+            return
+        process = self.processes[crash.process]
         process.steps_left, process.away_ms = crash.steps, crash.away
         process.flush = crash.flush
 

@@ -6,6 +6,7 @@ its time is over. Bodies cross as bytes, so nothing but the wire format passes b
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from replicator.adapters.memory.transport import inflated
@@ -88,7 +89,7 @@ class Network:
 
     def __init__(self, world: "World") -> None:
         self._world = world
-        self._held: dict[tuple[int, str], tuple[Call, "Machine"]] = {}
+        self._held: dict[tuple[int, str], tuple[Call, Machine]] = {}
 
     def call(
         self,
@@ -223,8 +224,7 @@ class Network:
         """Break the connections that a machine's gateway held: it is dead."""
         for name in [name for name in self._held if name[0] == machine.number]:
             call, _ = self._held.pop(name)
-            error = PeerUnavailable("connection reset")
-            self._world.scheduler.after(1, lambda call=call, error=error: call.end(error))
+            self._world.scheduler.after(1, partial(call.end, PeerUnavailable("connection reset")))
 
     def _travel(self, call: Call, machine: "Machine", reply: Reply) -> None:
         world, faults = self._world, self._world.faults

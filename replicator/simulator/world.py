@@ -85,7 +85,7 @@ class World:
         self.over = False
         self.unacknowledged = 0
         self.pool = _key(f"{seed}/pool")
-        self.uses = {task: self.mutant.use(task, use) for task, use in _USES.items()}
+        self.uses = _USES
         self.monitors = all_monitors(self)
         self.watch.on("work", "reply", lambda machine, *_: self.network.replied(machine))
         identities = [self._identity(number) for number in range(self.plan.nodes)]
@@ -119,7 +119,7 @@ class World:
         """Let everything happen until the sets are equal, a promise is broken, or time is up."""
         violation: Violation | None = None
         try:
-            with _quiet():
+            with _Quiet():
                 self._schedule()
                 self._go_on()
         except Violation as error:
@@ -130,8 +130,8 @@ class World:
         return Outcome(
             order=self.plan.order,
             plan=self.plan,
-            violation=violation and str(violation),
-            monitor=violation and violation.monitor,
+            violation=None if violation is None else str(violation),
+            monitor=None if violation is None else violation.monitor,
             virtual_ms=self.scheduler.now,
             tally=self.tally,
             faults=dict(sorted(self.faults.counts.items())),
@@ -162,11 +162,28 @@ class World:
             self.scheduler.run(self.scheduler.now + _LOOK_MS)
             for monitor in self.monitors:
                 monitor.look()
-            if not self.faults.active and board.is_done(self) and not self.unequal():
+            if not self.faults.active and board.is_done(self) and not self._left():
                 for monitor in self.monitors:
                     monitor.finish()
                 return
-        raise Violation("convergence", f"after {deadline // 1000} s: {self.unequal()}")
+        raise Violation("convergence", f"after {deadline // 1000} s: {self._left()}")
+
+    def _left(self) -> str:
+        return self.unequal() or self.unsettled()
+
+    def unsettled(self) -> str:
+        """Say what honest nodes have left to do for each other; empty where there is nothing."""
+        for machine in self.machines.values():
+            for peer in machine.store.peers() if machine.honest else ():
+                mate = self.by_id.get(peer.id)
+                if mate is None or not mate.honest:
+                    continue
+                pools = frozenset({self.pool.public})
+                if machine.store.lane(peer, pools, 1, 1).refs:
+                    return f"the lane of {machine.id} to {peer.id} stands at {peer.pushed}"
+                if machine.work.queued().get(peer.id) or machine.store.gaps(peer.id, 1):
+                    return f"{machine.id} lacks something that {peer.id} has"
+        return ""
 
     def unequal(self) -> str:
         """Say how the sets of the honest nodes differ; empty where they are equal."""
@@ -238,7 +255,7 @@ _USES: Final[dict[str, Use]] = {
 }
 
 
-class _quiet:
+class _Quiet:
     """Drop log lines while a simulation runs; the timeline tells what happened."""
 
     def __enter__(self) -> None:

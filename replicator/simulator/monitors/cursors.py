@@ -49,7 +49,7 @@ class LaneCursor(Monitor):
         _: Any,
         new: bool,
         node: NodeId,
-        pools: Any,  # noqa: FBT001
+        pools: Any,
     ) -> None:
         if new:
             self._at[machine.id, node] = 0

@@ -39,7 +39,7 @@ class LeaseOwner(Monitor):
         fiber: Fiber,
         settled: bool,
         lease: FetchLease,
-        *_: Any,  # noqa: FBT001
+        *_: Any,
     ) -> None:
         if not settled:
             return
@@ -63,7 +63,7 @@ class Attempts(Monitor):
         super().__init__(world)
         world.watch.on("work", "settle", self._on_settle)
 
-    def _on_settle(  # noqa: PLR0913 - a watcher gets what the port got
+    def _on_settle(
         self,
         machine: "Machine",
         fiber: Fiber,
