@@ -8,23 +8,26 @@ by ``peers_max``, introductions by ``roster_entries_max`` and ``introduction_byt
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 import structlog
 
 from replicator.errors import Malformed
 from replicator.node.context import Node
-from replicator.node.ports import Member, Peer, RefusalRecord
+from replicator.node.ports import Member, RefusalRecord
 from replicator.protocol import codec, node_document
-from replicator.protocol.ids import KeyText, NodeId
+from replicator.protocol.ids import KeyText, NodeId, WireInteger, WireNodeId
 from replicator.protocol.node_document import NodeDocument
 from replicator.rules import roster as rules
 from replicator.rules.roster import Decision, Standing, Step
 
 log = structlog.get_logger()
 
-SOURCE = "roster"
+SOURCE: Final = "roster"
 """Of a pin that rests on an introduction by a member."""
+_OTHER_KEYS: Final = "other-keys"
+_MEMBERS: Final = frozenset(NodeDocument.__struct_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +62,15 @@ class Taken:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Introduction:
-    document: NodeDocument
-    compact: bytes
+class _About(msgspec.Struct, frozen=True):
+    id: WireNodeId
+    time: WireInteger
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    """What a document says it is about, before it is verified; reason enough to leave it."""
+
+    document: _About
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +82,7 @@ class _Known:
 
 
 def take(
-    node: Node,
-    pool: KeyText,
-    trees: Sequence[Any],
-    teller: NodeId,
-    *,
-    only: NodeId | None = None,
+    node: Node, pool: KeyText, trees: Sequence[Any], teller: NodeId, *, only: NodeId | None = None
 ) -> Taken:
     """Take introductions that ``teller`` gave for ``pool``; do what follows from each.
 
@@ -87,41 +90,67 @@ def take(
         trees: signed node documents as they came.
         only: the one node that may be introduced; None: any.
     """
-    found = [_read(node, tree) for tree in trees]
-    readable = [entry for entry in found if entry is not None]
-    last = readable[-1].document.id if readable else None
-    known = _look_up(node, {entry.document.id for entry in readable})
-    taken = Taken(ignored=len(found) - len(readable), last=last)
+    claims = [_claim(tree) for tree in trees]
+    about = [claim.id for claim in claims if claim is not None]
+    known = _look_up(node, set(about))
+    taken = Taken(last=about[-1] if about else None)
     forged: list[NodeId] = []
-    for entry in {entry.document.id: entry for entry in readable}.values():
-        document = entry.document
-        reason = rules.objection(
-            document, pool, node.identity.node_id, node.clock.now(), node.limits
-        )
-        if rules.is_another(document, known.standings[document.id]):
-            forged.append(document.id)
-        elif reason is None and only in (None, document.id):
-            taken = taken.plus(_follow(node, entry, known))
-            continue
-        if reason != "own":
+    seen = {node.identity.node_id}
+    for claim, tree in zip(claims, trees, strict=True):
+        if claim is None:
             taken = replace(taken, ignored=taken.ignored + 1)
+            continue
+        before = known.members.get(claim.id)
+        if claim.id in seen or (before is not None and before.time >= claim.time):
+            continue  # it says nothing new, so that there is no reason to verify it
+        seen.add(claim.id)
+        judged = _judge(node, pool, tree, known)
+        if isinstance(judged, NodeDocument) and only in (None, claim.id):
+            taken = taken.plus(_follow(node, judged, tree, known))
+            continue
+        taken = replace(taken, ignored=taken.ignored + 1)
+        if judged == _OTHER_KEYS:
+            forged.append(claim.id)
     if forged:
         _report(node, teller, forged)
     return taken
 
 
-def _read(node: Node, tree: Any) -> _Introduction | None:
-    """Return a document whose signatures verify, and that either encoding can carry; or None."""
+def _claim(tree: Any) -> _About | None:
+    try:
+        return codec.read(tree, _Claim).document
+    except Malformed:
+        return None
+
+
+def _judge(node: Node, pool: KeyText, tree: Any, known: _Known) -> NodeDocument | str:
+    """Return a document that verifies and counts, or why it does not."""
     try:
         document = node_document.read_tree(tree)
-        compact = node_document.compact(tree)
-        if len(compact) > node.limits.introduction_bytes_max:
-            return None
-        answer = {"status": "success", "introductions": [tree]}
+    except Malformed as error:
+        return str(error)
+    if rules.is_another(document, known.standings[document.id]):
+        return _OTHER_KEYS
+    own, now, limits = node.identity.node_id, node.clock.now(), node.limits
+    reason = rules.objection(document, pool, own, now, limits)
+    return reason or (document if _can_be_told(node, tree) else "not to be told on")
+
+
+def _can_be_told(node: Node, tree: Any) -> bool:
+    """Tell whether a document is short enough, and one that either encoding can carry.
+
+    A later version's may have members that this one does not know, with any name and value.
+    """
+    if len(node_document.compact(tree)) > node.limits.introduction_bytes_max:
+        return False
+    if set(tree["document"]) <= _MEMBERS:
+        return True
+    answer = {"status": "success", "introductions": [tree]}
+    try:
         codec.decode(codec.XML, codec.encode(codec.XML, answer), node.limits)
-    except (Malformed, ValueError, TypeError):
-        return None
-    return _Introduction(document, compact)
+    except (Malformed, ValueError):
+        return False
+    return True
 
 
 def _look_up(node: Node, ids: set[NodeId]) -> _Known:
@@ -134,16 +163,12 @@ def _look_up(node: Node, ids: set[NodeId]) -> _Known:
         node_id: Standing(
             pins={pin.key: pin.state for pin in pins.get(node_id, ())},
             is_peer=node_id in peers,
-            address=_address(peers.get(node_id)),
+            address=peers[node_id].address if node_id in peers else None,
             named=_named(node, members.get(node_id)),
         )
         for node_id in ids
     }
     return _Known(standings, members)
-
-
-def _address(peer: Peer | None) -> str | None:
-    return peer.address if peer else None
 
 
 def _named(node: Node, member: Member | None) -> tuple[str, ...]:
@@ -154,20 +179,18 @@ def _named(node: Node, member: Member | None) -> tuple[str, ...]:
     return codec.read(tree["document"], NodeDocument).addresses
 
 
-def _follow(node: Node, entry: _Introduction, known: _Known) -> Taken:
-    """Keep an introduction that counts, unless a newer one is kept, and do what it leads to."""
-    document = entry.document
-    before = known.members.get(document.id)
-    if before is not None and before.time >= document.time:
-        return Taken()
+def _follow(node: Node, document: NodeDocument, tree: Any, known: _Known) -> Taken:
+    """Do what an introduction that counts leads to, and keep it.
+
+    In this order: what dies between is done again with the next introduction.
+    """
     standing = known.standings[document.id]
     decision = rules.decide(document, standing, node.policy.roster, node.address)
-    # first what follows, then the note: what dies between is done again
     counts = _apply(node, document, decision)
     member = Member(
         node=document.id,
         pools=node.identity.pools & frozenset(document.pools),
-        document=entry.compact,
+        document=node_document.compact(tree),
         time=document.time,
         offered=decision.step is Step.OFFER,
     )
