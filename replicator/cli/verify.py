@@ -164,5 +164,5 @@ def _show(one: dict[str, Any]) -> None:
 
 
 def _count(side: dict[str, Any]) -> str:
-    plain = f"{side['lacking']:,} posts"
+    plain = f"{side['lacking']:,} {'post' if side['lacking'] == 1 else 'posts'}"
     return f"{plain} ({side['decided']:,} decided against)" if side["decided"] else plain

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import catchup, parts, requests, spread
+from tests.bench import catchup, parts, reconcile, requests, spread
 from tests.bench.figures import Figure, show, write
 from tests.bench.servers import DATABASES, Servers
 
 _FILE_COLUMNS = 140
-LANES = ("parts", "catchup", "spread", "requests")
+LANES = ("parts", "catchup", "spread", "requests", "reconcile")
 OUTPUT = Path(__file__).parents[2] / "build" / "bench.json"
 
 
@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("lanes", nargs="*", metavar="LANE", help=", ".join(LANES))
     parser.add_argument("--quick", action="store_true", help="smaller sizes, one run of each")
-    parser.add_argument("--posts", type=int, help="posts of catchup (50,000)")
+    parser.add_argument(
+        "--posts", type=int, help="posts of catchup (50,000) and reconcile (1,000,000)"
+    )
     parser.add_argument("--runs", type=int, help="runs of which the median counts (3)")
     parser.add_argument("--seconds", type=float, help="length of the load of spread (12)")
     parser.add_argument("--database", choices=DATABASES, action="append", dest="databases")
@@ -74,6 +76,9 @@ def _figures(
         yield from spread.measure(servers, console, seconds=seconds, posts=load, runs=runs)
     if "requests" in lanes:
         yield from requests.measure(servers, runs=runs)
+    if "reconcile" in lanes:
+        held = options.posts or (20_000 if quick else 1_000_000)
+        yield from reconcile.measure(servers, console, posts=held, runs=runs)
 
 
 if __name__ == "__main__":

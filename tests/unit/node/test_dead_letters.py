@@ -1,6 +1,6 @@
 """What is shown as dead is still missing."""
 
-from replicator.node.dead_letters import dead_letters
+from replicator.node.dead_letters import dead_letters, drop_known
 from replicator.node.ports import Incoming, Settlement
 from tests.support.pool import Member, pair
 
@@ -23,6 +23,17 @@ def test_a_letter_counts_until_its_post_came_another_way_or_is_not_wanted():
     held, unwanted, missing = beta.posts()
     assert len(dead_letters(alpha.node)) == 3
     alpha.store.add([Incoming(held, beta.id)], alpha.clock.now())
-    alpha.store.decide([unwanted.digest], "policy", alpha.clock.now())
+    alpha.store.decide([unwanted.ref], [], "policy", alpha.clock.now())
     assert [letter.ref for letter in dead_letters(alpha.node)] == [missing.ref]
     assert len(alpha.work.dead(10)) == 3
+
+
+def test_letters_that_say_nothing_any_more_are_dropped():
+    _, alpha, beta = pair()
+    beta.publish("one", "two")
+    bury(alpha, beta)
+    held, missing = beta.posts()
+    alpha.store.add([Incoming(held, beta.id)], alpha.clock.now())
+    assert drop_known(alpha.node) == 1
+    assert [letter.ref for letter in alpha.work.dead(10)] == [missing.ref]
+    assert drop_known(alpha.node) == 0

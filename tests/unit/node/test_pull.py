@@ -318,3 +318,49 @@ def test_a_pull_outside_the_pool_is_forbidden() -> None:
     alpha.publish("for members")
     assert pull(stranger.node, alpha.id).ended == "forbidden"
     assert stranger.digests() == set()
+
+
+def test_a_long_way_through_a_log_is_noted_until_its_end() -> None:
+    pool = Pool()
+    alpha, beta = pool.add("alpha"), pool.add("beta", transport=Slow(pool, seconds=3))
+    pool.acquaint(alpha, beta)
+    alpha.publish_many(2_600)
+    quiet(alpha)
+    began = pool.clock.now()
+    seen = []
+    while pull(beta.node, alpha.id).more:
+        progress = beta.work.progresses([alpha.id])[alpha.id]
+        assert progress.posts == len(beta.digests())
+        assert progress.remaining == 2_600 - progress.posts
+        assert began <= progress.started_at <= progress.at <= pool.clock.now()
+        seen.append(progress)
+    assert len(seen) >= 2
+    assert {progress.started_at for progress in seen} == {seen[0].started_at}
+    assert beta.digests() == alpha.digests()
+    assert beta.work.progresses([alpha.id]) == {}
+
+
+def test_a_short_way_through_a_log_is_not_worth_a_note() -> None:
+    pool = Pool()
+    transport = FailingAfter(pool, calls=2)
+    alpha, beta = pool.add("alpha"), pool.add("beta", transport=transport)
+    pool.acquaint(alpha, beta)
+    alpha.publish_many(900)
+    pull(beta.node, alpha.id)
+    assert len(beta.digests()) == 500
+    assert beta.work.progresses([alpha.id]) == {}
+
+
+def test_a_long_way_goes_on_where_it_was_after_redis_lost_its_note() -> None:
+    pool = Pool()
+    transport = FailingAfter(pool, calls=2)
+    alpha, beta = pool.add("alpha"), pool.add("beta", transport=transport)
+    pool.acquaint(alpha, beta)
+    alpha.publish_many(1_600)
+    pull(beta.node, alpha.id)
+    assert beta.work.progresses([alpha.id])[alpha.id].remaining == 1_100
+    beta.work.flush()
+    transport.calls_left = 1_000
+    pool.clock.advance(5)
+    assert pull(beta.node, alpha.id).stored == 1_100
+    assert beta.work.progresses([alpha.id]) == {}
