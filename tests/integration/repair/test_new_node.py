@@ -1,5 +1,7 @@
 """A new node joins a pool with a long history: all of it arrives, and hardly anything twice."""
 
+import os
+import signal
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -19,7 +21,10 @@ from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
 from replicator.protocol.post import Content, Post
 from replicator.protocol.signing import PrivateKey, sign_post
 from tests.support.drifted import over
+from tests.support.gateway import POOL_KEY, make_node, running
+from tests.support.live_node import LiveNode
 from tests.support.pool import NOW_MS, Member, Pool
+from tests.support.waiting import eventually
 
 AUTHOR = NodeId("author.example")
 TEXT = "x" * 600
