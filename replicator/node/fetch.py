@@ -19,6 +19,7 @@ from replicator.errors import (
 )
 from replicator.node.context import Node
 from replicator.node.doorbells import ring, ring_lanes
+from replicator.node.floors import floors
 from replicator.node.health import ask, reachable
 from replicator.node.intake import Judged, judge
 from replicator.node.ports import FetchLease, Incoming, Peer, Settlement
@@ -87,23 +88,31 @@ def _run(node: Node, holder: NodeId) -> Fetched:
 
 def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement, int]:
     wanted = {item.ref.digest for item in lease.items}
-    known = node.store.known(wanted)
+    expired = _expired(node, lease)
+    decided = node.store.known(wanted) | expired
     incoming: list[Incoming] = []
-    outcome = Settlement(done=tuple(known))
-    if wanted - known:
-        heard = ask(node, peer, Get(digests=tuple(sorted(wanted - known))))
+    outcome = Settlement(done=tuple(decided))
+    if wanted - decided:
+        heard = ask(node, peer, Get(digests=tuple(sorted(wanted - decided))))
         if not isinstance(heard.answer, GetAnswer):
             raise BadAnswer(f"{peer.id} answered get with something else")
         sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
         judged = judge(node, heard.answer.models or (), peer.id, sender)
         incoming = _asked_for(judged, wanted)
         node.store.add(incoming, node.clock.now())
-        outcome = _settlement(node, lease, known, judged, heard.answer.missing)
+        outcome = _settlement(node, lease, decided, judged, heard.answer.missing)
     node.work.settle(lease, outcome, node.clock.now())
-    if outcome.missing or outcome.dead:
-        node.store.drop_gaps(peer.id, {*outcome.missing, *outcome.dead})
+    if closed := {*outcome.missing, *outcome.dead, *expired}:
+        node.store.drop_gaps(peer.id, closed)
     ring_lanes(node, incoming)
     return outcome, len(incoming)
+
+
+def _expired(node: Node, lease: FetchLease) -> set[Digest]:
+    """Return what expired while it waited: it is not asked for any more, whoever holds it."""
+    refs = [item.ref for item in lease.items]
+    floor = floors(node, refs)
+    return {ref.digest for ref in refs if ref.published < floor(ref)}
 
 
 def _asked_for(judged: Sequence[Judged], wanted: set[Digest]) -> list[Incoming]:
@@ -113,7 +122,7 @@ def _asked_for(judged: Sequence[Judged], wanted: set[Digest]) -> list[Incoming]:
 def _settlement(
     node: Node,
     lease: FetchLease,
-    known: set[Digest],
+    decided: set[Digest],
     judged: Sequence[Judged],
     missing: Sequence[Missing],
 ) -> Settlement:
@@ -124,10 +133,10 @@ def _settlement(
     """
     results = {item.digest: item.objection for item in judged if item.digest is not None}
     absent = {entry.digest for entry in missing}
-    done, gone = list(known), []
+    done, gone = list(decided), []
     bad: dict[Digest, str] = {}
     unnamed: list[Digest] = []
-    for digest in (item.ref.digest for item in lease.items if item.ref.digest not in known):
+    for digest in (item.ref.digest for item in lease.items if item.ref.digest not in decided):
         if digest in absent:
             gone.append(digest)
         elif digest not in results:
