@@ -25,3 +25,13 @@ def holds(probe: Callable[[], bool], what: str, *, seconds: float) -> None:
     while time.monotonic() < deadline:
         assert probe(), what
         time.sleep(0.05)
+
+
+def wait_for(probe: Callable[[], bool], *, seconds: float) -> bool:
+    """Wait until ``probe`` is true; return whether it became so within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while not probe():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.02)
+    return True
