@@ -5,7 +5,7 @@ item only where the holder really answered for it; when the holder is away, the 
 back untouched. An item that fails too often becomes a dead letter of that holder.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import structlog
@@ -25,7 +25,7 @@ from replicator.node.intake import Judged, judge
 from replicator.node.ports import FetchLease, Incoming, Peer, Settlement
 from replicator.node.turns import turn
 from replicator.protocol.ids import Digest, NodeId
-from replicator.protocol.messages import Get, GetAnswer, Missing
+from replicator.protocol.messages import Get, GetAnswer
 from replicator.rules.backoff import delay_seconds
 from replicator.rules.policy import Sender
 
@@ -89,27 +89,31 @@ def _run(node: Node, holder: NodeId) -> Fetched:
 def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement, int]:
     wanted = {item.ref.digest for item in lease.items}
     expired = _expired(node, lease)
-    decided = node.store.known(wanted) | expired
+    known = node.store.known(wanted)
+    asked = wanted - known - expired
     incoming: list[Incoming] = []
-    outcome = Settlement(done=tuple(decided))
-    if wanted - decided:
-        heard = ask(node, peer, Get(digests=tuple(sorted(wanted - decided))))
+    outcome = Settlement(done=tuple(known))
+    if asked:
+        heard = ask(node, peer, Get(digests=tuple(sorted(asked))))
         if not isinstance(heard.answer, GetAnswer):
             raise BadAnswer(f"{peer.id} answered get with something else")
         sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
         judged = judge(node, heard.answer.models or (), peer.id, sender)
         incoming = _asked_for(judged, wanted)
         node.store.add(incoming, node.clock.now())
-        outcome = _settlement(node, lease, decided, judged, heard.answer.missing)
+        absent = {entry.digest for entry in heard.answer.missing}
+        outcome = _settlement(node, lease, known, judged, absent | expired)
+    elif expired:
+        outcome = Settlement(done=tuple(known), missing=tuple(expired - known))
     node.work.settle(lease, outcome, node.clock.now())
-    if closed := {*outcome.missing, *outcome.dead, *expired}:
-        node.store.drop_gaps(peer.id, closed)
+    if outcome.missing or outcome.dead:
+        node.store.drop_gaps(peer.id, {*outcome.missing, *outcome.dead})
     ring_lanes(node, incoming)
     return outcome, len(incoming)
 
 
 def _expired(node: Node, lease: FetchLease) -> set[Digest]:
-    """Return what expired while it waited: it is not asked for any more, whoever holds it."""
+    """Return what expired while it waited, by the date that this holder gave of it."""
     refs = [item.ref for item in lease.items]
     floor = floors(node, refs)
     return {ref.digest for ref in refs if ref.published < floor(ref)}
@@ -122,9 +126,9 @@ def _asked_for(judged: Sequence[Judged], wanted: set[Digest]) -> list[Incoming]:
 def _settlement(
     node: Node,
     lease: FetchLease,
-    decided: set[Digest],
+    known: set[Digest],
     judged: Sequence[Judged],
-    missing: Sequence[Missing],
+    absent: Set[Digest | None],
 ) -> Settlement:
     """Say per leased item what became of it.
 
@@ -132,11 +136,10 @@ def _settlement(
     each of them counts an attempt, so that an empty answer is no endless loop.
     """
     results = {item.digest: item.objection for item in judged if item.digest is not None}
-    absent = {entry.digest for entry in missing}
-    done, gone = list(decided), []
+    done, gone = list(known), []
     bad: dict[Digest, str] = {}
     unnamed: list[Digest] = []
-    for digest in (item.ref.digest for item in lease.items if item.ref.digest not in decided):
+    for digest in (item.ref.digest for item in lease.items if item.ref.digest not in known):
         if digest in absent:
             gone.append(digest)
         elif digest not in results:
