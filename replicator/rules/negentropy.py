@@ -217,7 +217,7 @@ class _Talk:
         """Write what we hold in a range: its items, or sixteen fingerprints."""
         count = upper - lower
         if count < 2 * _BUCKETS:
-            self.out.ids(bound, [digest for _, digest in self.items.slice(lower, upper)])
+            self.out.ids(bound, [digest for _, digest in self._read(lower, upper)])
             return
         items = self.items
         if count <= _SMALL_ITEMS:
@@ -268,6 +268,10 @@ class _Talk:
         # A store need not know numbers that no post may have
         return self.items.rank(bound) if bound[0] <= INTEGER_MAX else len(self.items)
 
+    def _read(self, begin: int, end: int) -> Sequence[Item]:
+        # Empty ranges are the cheapest to send: they cost the store nothing
+        return self.items.slice(begin, end) if begin < end else ()
+
     @staticmethod
     def _fingerprint(items: Items, begin: int, end: int) -> bytes:
         total = items.total(begin, end) if begin < end else 0
@@ -283,7 +287,7 @@ class _Answering(_Talk):
         if self._room is not None:
             # One more may begin wherever there is still room
             count = min(count, (self._room - len(self.out)) // DIGEST_BYTES + 1)
-        read = [*self.items.slice(lower, min(lower + count + 1, upper))]
+        read = self._read(lower, min(lower + count + 1, upper))
         self._say_agreed()
         end = lower + count
         self.out.ids(bound if end == upper else read[count], [one[1] for one in read[:count]])
