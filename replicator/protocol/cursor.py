@@ -3,7 +3,8 @@
 Pure. A cursor is 24 bytes in unpadded base64url: the log's random id (8), the sequence of an entry
 (8, big-endian) and the first 8 bytes of that entry's digest. So a node whose database was rebuilt
 or restored notices that a cursor is not its own, instead of leaving posts out in silence.
-Sequence 0 with eight zero bytes is the epoch: the place before the first entry.
+Sequence 0 with eight zero bytes is the epoch: the place before the first entry. Zero bytes also
+stand for an entry that was removed before the cursor was made.
 """
 
 import base64
@@ -52,23 +53,27 @@ def decode_cursor(cursor: Cursor) -> Position:
     return Position(raw[:8], sequence, raw[16:])
 
 
-def check_position(position: Position, log_id: bytes, entry: Digest | None) -> None:
+def check_position(position: Position, log_id: bytes, entry: Digest | None, last: int) -> None:
     """Check that a position is one of the log ``log_id``.
 
     Args:
         position: what the cursor says.
         log_id: the id of this database's log.
         entry: the digest of the entry at that sequence, or None where there is none.
+        last: the last sequence drawn. An entry up to there that is absent was removed, and the
+            place it had is as good as before.
 
     Raises:
         Refusal: ``bad-cursor``; the asker starts again from the epoch.
     """
     if position.log_id != log_id:
         raise _bad("the cursor belongs to another log")
+    if position.sequence > last:
+        raise _bad("the cursor names an entry that this log does not have")
     if position.sequence == 0:
         expected = _EPOCH_MARK
     elif entry is None:
-        raise _bad("the cursor names an entry that this log does not have")
+        return
     else:
         expected = bytes.fromhex(entry[: 2 * _MARK_BYTES])
     if position.mark != expected:

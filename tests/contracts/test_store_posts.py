@@ -84,7 +84,7 @@ def test_a_post_given_twice_in_one_call_is_stored_once(store: Store) -> None:
 def test_known_tells_held_and_decided_digests_and_held_only_those_held(store: Store) -> None:
     one, two = post(1), post(2)
     store.add([published(one)], now=1)
-    store.decide([two.digest], "policy", now=1)
+    store.decide([two.ref], [POOL], "policy", now=1)
     asked = [one.digest, two.digest, UNKNOWN]
     assert store.known(asked) == {one.digest, two.digest}
     assert store.held(asked) == {one.digest}
@@ -93,8 +93,8 @@ def test_known_tells_held_and_decided_digests_and_held_only_those_held(store: St
 
 def test_a_decided_digest_is_not_stored(store: Store) -> None:
     one = post(1)
-    store.decide([one.digest], "policy", now=1)
-    store.decide([one.digest, one.digest], "policy", now=2)
+    store.decide([one.ref], [POOL], "policy", now=1)
+    store.decide([one.ref, one.ref], [POOL], "policy", now=2)
     assert store.add([received(one)], now=3) == [Added.DECIDED]
     assert store.get(ids=[one.id]) == []
     assert log_of(store) == []
@@ -103,7 +103,7 @@ def test_a_decided_digest_is_not_stored(store: Store) -> None:
 def test_a_held_digest_stays_held_when_it_is_decided_against(store: Store) -> None:
     one = post(1)
     store.add([published(one)], now=1)
-    store.decide([one.digest], "policy", now=2)
+    store.decide([one.ref], [], "policy", now=2)
     assert store.held([one.digest]) == {one.digest}
     assert store.add([published(one)], now=3) == [Added.KNOWN]
 

@@ -100,6 +100,11 @@ class MemoryPeers:
         for node, gaps in self._gaps.items():
             self.drop_gaps(node, known(list(gaps)))
 
+    def drop_gaps_where(self, is_past: Callable[[Ref], bool]) -> None:
+        """Forget gaps of which a rule says that nobody needs them any more."""
+        for node, gaps in self._gaps.items():
+            self.drop_gaps(node, [ref.digest for ref in gaps.values() if is_past(ref)])
+
     def pins(self, nodes: Collection[NodeId]) -> dict[NodeId, tuple[Pin, ...]]:
         """Return pins per node, current first; nodes without pins are absent."""
         return {

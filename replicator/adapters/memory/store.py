@@ -2,22 +2,26 @@
 
 Invariants: it answers every call as `replicator.adapters.sql.SqlStore` does (one contract suite
 runs over both), and a call that raises changes nothing. It is the reference of the SQL store's
-filters: `rules.filters.matches` over decoded content. It keeps everything and forgets nothing on
-purpose; it must not be a node's only store.
+filters: `rules.filters.matches` over decoded content. What was stored lasts as long as the process:
+it must not be a node's only store.
 """
 
 import secrets
 import threading
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from replicator.adapters.memory.peers import MemoryPeers
+from replicator.adapters.memory.peers_roster import MemoryRoster
+from replicator.adapters.memory.store_posts import MemoryPosts
+from replicator.errors import StoreFull
 from replicator.limits import Limits
 from replicator.node.ports import (
     Added,
     Incoming,
+    Keep,
     LanePage,
+    Member,
     Page,
     Peer,
     Pin,
@@ -34,34 +38,7 @@ from replicator.protocol.cursor import (
 from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
 from replicator.protocol.post import Post, Ref
 from replicator.rules.filters import matches
-from replicator.rules.merging import kept_digest, merged_signatures
-
-EQUIVOCATION: Final = "equivocation"
-
-
-@dataclass(slots=True)
-class _Held:
-    post: Post
-    received_from: NodeId | None
-    pools: set[KeyText]
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A log entry: who sees it (None in ``pools``: readers of everything), who announces it."""
-
-    digest: Digest
-    pools: frozenset[KeyText | None]
-    entry_pools: frozenset[KeyText]
-
-
-@dataclass(slots=True)
-class _Posts:
-    held: dict[Digest, _Held] = field(default_factory=dict)
-    by_id: dict[GlobalId, Digest] = field(default_factory=dict)
-    decided: dict[Digest, str] = field(default_factory=dict)
-    log: list[_Entry] = field(default_factory=list)
-    """The entry of sequence n stands at n - 1."""
+from replicator.rules.negentropy import Items
 
 
 class MemoryStore:
@@ -70,13 +47,22 @@ class MemoryStore:
     Args:
         limits: bounds of pages, signatures and gaps.
         log_id: 8 bytes, for a reproducible run; otherwise random.
+        quota_bytes: canonical bytes of posts beyond which it is full; None: never.
     """
 
-    def __init__(self, limits: Limits | None = None, *, log_id: bytes | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        log_id: bytes | None = None,
+        quota_bytes: int | None = None,
+    ) -> None:
         self._limits = limits or Limits()
         self._log_id = log_id or secrets.token_bytes(LOG_ID_BYTES)
-        self._posts = _Posts()
+        self._quota_bytes = quota_bytes
+        self._posts = MemoryPosts(self._limits)
         self._peers = MemoryPeers(self._limits.gaps_per_peer_max)
+        self._roster = MemoryRoster(self._limits.roster_entries_max)
         self._lock = threading.RLock()
 
     # posts
@@ -84,72 +70,34 @@ class MemoryStore:
     def add(self, items: Sequence[Incoming], now: int) -> list[Added]:
         """Store posts; one outcome per item, in order."""
         del now  # nothing that the contract shows depends on it
-        with self._lock:
-            outcomes = [self._add(item) for item in items]
-            self._peers.drop_decided(self._known)
-            return outcomes
+        return self._add(items)
 
     def publish(self, items: Sequence[Incoming], now: int) -> list[Added]:
         """Store posts made here; another content under a held id is a conflict."""
         del now
+        return self._add(items, publishing=True)
+
+    def _add(self, items: Sequence[Incoming], *, publishing: bool = False) -> list[Added]:
         with self._lock:
-            outcomes = [self._add(item, publishing=True) for item in items]
-            self._peers.drop_decided(self._known)
+            if items and self.is_full():
+                raise StoreFull("the quota for posts is used up")
+            outcomes = [self._posts.add(item, publishing=publishing) for item in items]
+            self._peers.drop_decided(self._posts.known)
             return outcomes
 
-    def _add(self, item: Incoming, *, publishing: bool = False) -> Added:
-        posts, post = self._posts, item.post
-        if post.digest in posts.held:
-            self._merge(item)
-            return Added.KNOWN
-        if post.digest in posts.decided:
-            return Added.DECIDED
-        rival = posts.by_id.get(post.id)
-        if rival is not None and publishing:
-            return Added.CONFLICT
-        if rival is not None and kept_digest(rival, post.digest) == rival:
-            posts.decided[post.digest] = EQUIVOCATION
-            return Added.LOST
-        if rival is not None:
-            posts.decided[rival] = EQUIVOCATION
-            del posts.held[rival]
-        posts.held[post.digest] = _Held(post, item.received_from, set(item.pools))
-        posts.by_id[post.id] = post.digest
-        posts.log.append(_Entry(post.digest, item.pools | {None}, item.entry_pools & item.pools))
-        return Added.STORED if rival is None else Added.REPLACED
-
-    def _merge(self, item: Incoming) -> None:
-        held = self._posts.held[item.post.digest]
-        signatures = merged_signatures(
-            held.post.signatures,
-            item.post.signatures,
-            item.pools,
-            self._limits.post_signatures_max,
-        )
-        held.post = replace(held.post, signatures=signatures)
-        further = item.pools - held.pools
-        if further:
-            local = held.received_from is None and item.received_from is None
-            announced = item.entry_pools & further if local else frozenset[KeyText]()
-            held.pools |= further
-            self._posts.log.append(_Entry(held.post.digest, frozenset(further), announced))
-
-    def decide(self, digests: Collection[Digest], reason: str, now: int) -> None:
-        """Record digests as decided against; a held one stays held."""
+    def decide(
+        self, refs: Collection[Ref], pools: Collection[KeyText], reason: str, now: int
+    ) -> None:
+        """Record posts as decided against, in pools; a held one stays held."""
         del now
         with self._lock:
-            for digest in set(digests) - self._known(digests):
-                self._posts.decided[digest] = reason
-            self._peers.drop_decided(self._known)
-
-    def _known(self, digests: Iterable[Digest]) -> set[Digest]:
-        posts = self._posts
-        return {digest for digest in digests if digest in posts.held or digest in posts.decided}
+            self._posts.decide(refs, pools, reason)
+            self._peers.drop_decided(self._posts.known)
 
     def known(self, digests: Collection[Digest]) -> set[Digest]:
         """Return which of ``digests`` are held or decided against."""
         with self._lock:
-            return self._known(digests)
+            return self._posts.known(digests)
 
     def held(self, digests: Collection[Digest]) -> set[Digest]:
         """Return which of ``digests`` are held."""
@@ -184,51 +132,53 @@ class MemoryStore:
         with self._lock:
             start = self._start_of(after)
             posts, upto = self._read(query, start)
-            return Page(tuple(posts), self._cursor_at(upto), upto < len(self._posts.log))
+            remaining = self._posts.last - upto
+            return Page(tuple(posts), self._cursor_at(upto), remaining > 0, remaining)
 
     def ref_page(self, query: Query, after: Cursor | None) -> RefPage:
         """As `page`, with refs."""
         page = self.page(query, after)
-        return RefPage(tuple(post.ref for post in page.posts), page.cursor, page.more)
+        refs = tuple(post.ref for post in page.posts)
+        return RefPage(refs, page.cursor, page.more, page.remaining)
 
     def _read(self, query: Query, start: int) -> tuple[list[Post], int]:
         found: list[Post] = []
         size = 0
         scopes = frozenset({None}) if query.scopes is None else query.scopes
-        stop = min(len(self._posts.log), start + self._limits.scan_rows_max)
         at = start
-        for sequence in range(start + 1, stop + 1):
-            entry = self._posts.log[sequence - 1]
+        log, first = self._posts.log, self._posts.index_after(start)
+        upto = self._posts.last
+        if first < len(log):
+            upto = min(upto, log[first].sequence - 1 + self._limits.scan_rows_max)
+        for entry in log[first:]:
+            if entry.sequence > upto:
+                break
             held = self._posts.held.get(entry.digest)
             if held and entry.pools & scopes and matches(query.filter, held.post.content):
                 size += held.post.size
                 if found and size > query.bytes_max:
                     return found, at
                 found.append(held.post)
-                at = sequence
+                at = entry.sequence
                 if len(found) == query.limit:
                     return found, at
-        return found, stop
+        return found, upto
 
     def end_cursor(self) -> Cursor:
         """Return the cursor after the last change-log entry."""
         with self._lock:
-            return self._cursor_at(len(self._posts.log))
+            return self._cursor_at(self._posts.last)
 
     def _start_of(self, after: Cursor | None) -> int:
         if after is None:
             return 0
         position = decode_cursor(after)
-        check_position(position, self._log_id, self._digest_at(position.sequence))
+        entry = self._posts.digest_at(position.sequence)
+        check_position(position, self._log_id, entry, self._posts.last)
         return position.sequence
 
     def _cursor_at(self, sequence: int) -> Cursor:
-        return encode_cursor(self._log_id, sequence, self._digest_at(sequence))
-
-    def _digest_at(self, sequence: int) -> Digest | None:
-        if 1 <= sequence <= len(self._posts.log):
-            return self._posts.log[sequence - 1].digest
-        return None
+        return encode_cursor(self._log_id, sequence, self._posts.digest_at(sequence))
 
     def digests(self) -> list[tuple[Digest, int]]:
         """Return (digest, published) of every held post, ordered by digest."""
@@ -239,17 +189,89 @@ class MemoryStore:
     def last_change(self) -> int:
         """Return the sequence of the last change-log entry, 0 where there is none."""
         with self._lock:
-            return len(self._posts.log)
+            return self._posts.last
 
     def totals(self) -> Totals:
         """Return counts."""
         with self._lock:
             return Totals(
                 posts=len(self._posts.held),
-                last_change=len(self._posts.log),
+                last_change=self._posts.last,
                 gaps=self._peers.count_gaps(),
                 peers=len(self._peers.all()),
+                size=self._posts.size(),
+                decided=len(self._posts.decided),
+                floor=self._posts.floor,
+                full=self.is_full(),
             )
+
+    # the reconciled set
+
+    @contextmanager
+    def reconciled(self, pool: KeyText, since: int) -> Iterator[Items]:
+        """Give the set that is reconciled within a pool, as it is now."""
+        with self._lock:
+            items = self._posts.reconciled(pool, since)
+        yield items
+
+    # retention and room
+
+    def floor(self) -> int:
+        """Return the floor (ms): posts published before are neither kept nor taken."""
+        with self._lock:
+            return self._posts.floor
+
+    def raise_floor(self, floor: int) -> None:
+        """Move the floor up, never down."""
+        with self._lock:
+            self._posts.raise_floor(floor)
+
+    def origin_floors(self, origins: Collection[NodeId]) -> dict[NodeId, int]:
+        """Return floors of origins that have one of their own, above the floor of all."""
+        with self._lock:
+            floors = self._posts.origin_floors
+            return {
+                origin: floors[origin]
+                for origin in origins
+                if floors.get(origin, 0) > self._posts.floor
+            }
+
+    def expire(self, keep: Keep, now: int) -> int:
+        """Remove some of what is below a floor, or beyond what is kept of its origin."""
+        del now
+        with self._lock:
+            removed = self._posts.expire(keep)
+            self._peers.drop_gaps_where(lambda ref: ref.published < self._posts.floor_of(ref))
+            return removed
+
+    def is_full(self) -> bool:
+        """Tell whether there is no room for another post."""
+        with self._lock:
+            return self._quota_bytes is not None and self._posts.size() > self._quota_bytes
+
+    # members of the pools
+
+    def note_member(self, member: Member, now: int) -> bool:
+        """Keep an introduction; False where a newer or equal one is kept already."""
+        with self._lock:
+            return self._roster.note(member, now)
+
+    def members(
+        self, pool: KeyText | None = None, after: NodeId | None = None, limit: int = 100
+    ) -> list[Member]:
+        """Return introductions (of one pool), by node id after ``after``."""
+        with self._lock:
+            return self._roster.page(pool, after, limit)
+
+    def introductions(self, nodes: Collection[NodeId]) -> dict[NodeId, Member]:
+        """Return the kept introductions of ``nodes``; those without one are absent."""
+        with self._lock:
+            return self._roster.of(nodes)
+
+    def drop_members(self, before: int) -> int:
+        """Forget introductions not renewed since ``before``; return how many."""
+        with self._lock:
+            return self._roster.drop(before)
 
     # peers and cursors
 
@@ -263,10 +285,16 @@ class MemoryStore:
         with self._lock:
             return self._peers.get(node)
 
-    def add_peer(self, node: NodeId, address: str | None, now: int) -> None:
-        """Add a peer, or give a known one another address (None keeps the present one)."""
+    def add_peer(
+        self, node: NodeId, address: str | None, now: int, *, peers_max: int | None = None
+    ) -> bool:
+        """Add a peer, or give a known one another address; False where there is no place."""
         with self._lock:
+            is_new = self._peers.get(node) is None
+            if is_new and peers_max is not None and len(self._peers.all()) >= peers_max:
+                return False
             self._peers.add(node, address, now)
+            return True
 
     def join_pools(self, node: NodeId, pools: Collection[KeyText]) -> bool:
         """Note memberships of a peer (added where it is none yet); True where one was new."""
@@ -293,10 +321,8 @@ class MemoryStore:
         with self._lock:
             refs: list[Ref] = []
             positions: list[int] = []
-            upto, size = peer.pushed, 0
-            looked = 0
-            for sequence in range(peer.pushed + 1, len(self._posts.log) + 1):
-                entry = self._posts.log[sequence - 1]
+            size = looked = 0
+            for entry in self._posts.log[self._posts.index_after(peer.pushed) :]:
                 held = self._posts.held.get(entry.digest)
                 if held and entry.entry_pools & pools:
                     looked += 1
@@ -305,11 +331,10 @@ class MemoryStore:
                         if refs and size > bytes_max:
                             return LanePage(tuple(refs), tuple(positions), positions[-1])
                         refs.append(held.post.ref)
-                        positions.append(sequence)
-                upto = sequence
-                if looked == limit:
-                    break
-            return LanePage(tuple(refs), tuple(positions), upto)
+                        positions.append(entry.sequence)
+                    if looked == limit:
+                        return LanePage(tuple(refs), tuple(positions), entry.sequence)
+            return LanePage(tuple(refs), tuple(positions), max(self._posts.last, peer.pushed))
 
     def move_lane(self, node: NodeId, before: int, after: int) -> None:
         """Move ``pushed``; raise `CursorConflict` if it moved, or the peer was forgotten."""
@@ -330,7 +355,7 @@ class MemoryStore:
         with self._lock:
             self._peers.move_pulled(node, before, after)
             outcomes = self.add(posts, now)
-            known = self._known(ref.digest for ref in gaps)
+            known = self._posts.known(ref.digest for ref in gaps)
             self._peers.add_gaps(node, [ref for ref in gaps if ref.digest not in known])
             return outcomes
 

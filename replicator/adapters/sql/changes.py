@@ -37,7 +37,8 @@ def start_of(connection: Connection, log_id: bytes, after: Position | None) -> i
     """Return the sequence after which to read; raise ``bad-cursor`` where it is not of this log."""
     if after is None:
         return 0
-    check_position(after, log_id, digest_at(connection, after.sequence))
+    entry = digest_at(connection, after.sequence)
+    check_position(after, log_id, entry, last_sequence(connection))
     return after.sequence
 
 

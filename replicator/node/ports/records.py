@@ -74,7 +74,7 @@ class Page:
     cursor: Cursor
     more: bool
     remaining: int = 0
-    """Log entries after ``cursor``, whoever may see them."""
+    """Log entries after ``cursor`` at most, whoever may see them; removed ones count as well."""
 
 
 @dataclass(frozen=True, slots=True)

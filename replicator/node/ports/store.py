@@ -122,14 +122,15 @@ class Store(Protocol):
         """Move the floor up, never down. What is below it goes with the next `expire`."""
 
     def origin_floors(self, origins: Collection[NodeId]) -> dict[NodeId, int]:
-        """Return floors (ms) of origins that have one of their own (too many posts, see `Keep`)."""
+        """Return floors (ms) of origins whose own is above the general one (see `Keep`)."""
 
     def expire(self, keep: Keep, now: int) -> int:
         """Remove some posts that are below the floor, or beyond what is kept of their origin.
 
-        At most about ``expire_items_max`` in one transaction; returns how many, 0: nothing is left
-        to remove. An origin's own floor rises past its removed posts, ties included. Their log
-        entries go too; a cursor that points at one stays good. Where more digests than
+        At most about ``expire_items_max`` in one transaction; returns how many posts, or else
+        remembered digests, went; 0: nothing is left to remove. An origin's own floor rises past its
+        removed posts, ties included. Their log entries go too; a cursor that points at one stays
+        good. A removed post is decided against until the floor passes it. Where more digests than
         ``decided_items_max`` are remembered of posts not held, the floor rises until they fit.
         """
 

@@ -60,14 +60,21 @@ def test_any_text_is_read_exactly_or_refused(text: str) -> None:
 
 
 def test_a_position_is_checked_against_the_entry_it_names() -> None:
-    check_position(Position(LOG, 7, MARK), LOG, DIGEST)
-    check_position(Position(LOG, 0, bytes(8)), LOG, None)
+    check_position(Position(LOG, 7, MARK), LOG, DIGEST, 7)
+    check_position(Position(LOG, 0, bytes(8)), LOG, None, 7)
     for position, entry in (
         (Position(b"\xff" * 8, 7, MARK), DIGEST),
-        (Position(LOG, 7, MARK), None),
+        (Position(LOG, 8, MARK), None),
         (Position(LOG, 7, MARK), Digest("f" * 64)),
         (Position(LOG, 0, MARK), None),
     ):
         with pytest.raises(Refusal) as caught:
-            check_position(position, LOG, entry)
+            check_position(position, LOG, entry, 7)
         assert caught.value.code is ErrorCode.BAD_CURSOR
+
+
+def test_a_position_whose_entry_was_removed_stays_good() -> None:
+    check_position(Position(LOG, 6, MARK), LOG, None, 7)
+    check_position(Position(LOG, 6, bytes(8)), LOG, None, 7)
+    with pytest.raises(Refusal):
+        check_position(Position(b"\xff" * 8, 6, MARK), LOG, None, 7)
