@@ -181,6 +181,7 @@ def test_a_malformed_question_gets_an_error_or_a_short_answer(frame: str) -> Non
 
 def test_a_member_of_another_pool_is_refused() -> None:
     _, alpha, beta = drifted()
-    stranger = Reconcile(scope=beta.node.identity.public_node_keys[0], since=0, frame="YQ")
+    (other,) = beta.node.identity.public_node_keys
+    stranger = Reconcile(scope=other, since=0, frame="YQ")
     answer = read(send(alpha, beta, codec.request_tree(stranger)))
     assert answer["code"] == "forbidden"

@@ -224,7 +224,7 @@ def test_refs_that_cannot_be_had_at_once_become_gaps_that_survive_a_flush() -> N
 
 
 def test_a_gap_that_became_a_dead_letter_is_closed_so_that_pulling_goes_on() -> None:
-    pool, alpha, beta = pair(limits=Limits(fetch_attempts_max=1))
+    pool, alpha, beta = pair(limits=Limits(crash_attempts_max=1))
     alpha.publish_many(5, "held")
     pool.settle()
     alpha.publish("poison")
