@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from replicator.errors import BadAnswer, InvalidItem, OtherVersion, PeerRefused
+from replicator.errors import BadAnswer, ErrorCode, InvalidItem, OtherVersion, PeerRefused
 from replicator.node.context import Node
 from replicator.node.conversation import Heard
 from replicator.node.health import ask
@@ -23,7 +23,8 @@ Asking = Callable[[Node, Peer, Request], Heard]
 
 UNSUPPORTED = "not-supported"
 """What a peer may answer to reconcile and be well: its log is read instead."""
-ask_to_compare: Asking = partial(ask, expected=(UNSUPPORTED,))
+ask_to_compare: Asking = partial(ask, expected=(UNSUPPORTED, ErrorCode.FORBIDDEN))
+"""Forbidden is what a peer says that has left the pool in question: it may be well in others."""
 
 
 def answer(node: Node, request: Reconcile) -> tuple[Answer, int]:

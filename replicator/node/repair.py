@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from replicator.errors import BadAnswer, PeerRefused, ReplicatorError
+from replicator.errors import BadAnswer, ErrorCode, PeerRefused, ReplicatorError
 from replicator.node.closing import close
 from replicator.node.comparing import UNSUPPORTED, compare
 from replicator.node.context import Node
@@ -130,7 +130,13 @@ class _Run:
         if node.clock.monotonic() >= deadline:
             self.complete = False
             return
-        found = compare(node, peer, pool, deadline=deadline)
+        try:
+            found = compare(node, peer, pool, deadline=deadline)
+        except PeerRefused as refusal:
+            if refusal.code != ErrorCode.FORBIDDEN:
+                raise
+            log.info("repair.left_pool", peer=peer.id, pool=pool, reason=refusal.message)
+            return
         self.pools += 1
         self.rounds += found.rounds
         self.size += found.sent + found.received

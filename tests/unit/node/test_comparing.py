@@ -86,7 +86,7 @@ def test_no_question_is_asked_after_the_deadline() -> None:
 
 
 def test_sets_are_compared_from_the_higher_floor_on_whoever_has_it() -> None:
-    pool, alpha, beta = drifted(0, 0, 0)
+    _, alpha, beta = drifted(0, 0, 0)
     alpha.publish("old", published=NOW_MS - 9_000_000)
     beta.publish("old too", published=NOW_MS - 9_000_000)
     alpha.publish("new", published=NOW_MS)

@@ -171,6 +171,19 @@ def test_a_post_that_is_held_in_another_pool_gets_its_membership() -> None:
     assert found_nothing(repair_from(pool, beta, alpha))
 
 
+def test_a_mate_that_left_one_pool_is_compared_with_in_the_other() -> None:
+    pool, further = Pool(), PrivateKey.generate()
+    alpha, beta = (pool.add(name, pools=(pool.key, further)) for name in ("alpha", "beta"))
+    pool.acquaint(alpha, beta)
+    beta.publish_many(3)
+    synced(alpha, beta)
+    identity = replace(beta.node.identity, pool_keys=(pool.key,))
+    pool.nodes[beta.address] = replace(beta.node, identity=identity)
+    report = repair_from(pool, alpha, beta)
+    assert (report.pools, report.wanted, report.ended) == (1, 3, "done")
+    assert not alpha.work.breakers([beta.id])[beta.id].failures
+
+
 # Peers that lie
 
 
