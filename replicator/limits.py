@@ -148,7 +148,8 @@ class Limits:
     pull_seconds: float = 15.0
     """How often a node looks for what it lacks at each pool-mate (jittered by a third)."""
     sweep_seconds: float = 86_400.0
-    """How often a pool-mate's whole log is read again: a million posts are 2,000 short pages."""
+    """How often dead letters are tried again, and the whole log of a peer that cannot compare sets
+    is read again: a million posts are 2,000 short pages."""
     reconcile_seconds: float = 300.0
     """How often this node compares its set with a pool-mate's (jittered by a third)."""
     reconcile_share: float = 0.05
