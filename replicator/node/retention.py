@@ -18,9 +18,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Expired:
-    """What one run removed; ``more``: there was not time for all."""
+    """What one run removed; ``more``: there was not time for all.
 
-    posts: int = 0
+    ``items`` are posts, and digests that were remembered of posts and are not needed any more.
+    """
+
+    items: int = 0
     more: bool = False
 
 
@@ -36,11 +39,11 @@ def expire(node: Node) -> Expired:
         node.store.raise_floor(floor)
         log.info("retention.floor_raised", floor=floor)
     deadline = node.clock.monotonic() + node.limits.slice_seconds
-    posts = 0
+    items = 0
     while removed := node.store.expire(node.keep, now):
-        posts += removed
+        items += removed
         if node.clock.monotonic() >= deadline:
             break
-    if posts:
-        log.info("retention.expired", posts=posts, more=bool(removed))
-    return Expired(posts, more=bool(removed))
+    if items:
+        log.info("retention.expired", items=items, more=bool(removed))
+    return Expired(items, more=bool(removed))

@@ -21,7 +21,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class KeptUp:
-    """What one round did: gaps queued; posts, members and dead letters removed."""
+    """What one round did: gaps queued; expired items, members and dead letters removed."""
 
     gaps: int = 0
     expired: int = 0
@@ -55,7 +55,7 @@ def _requeue(node: Node) -> int:
 
 
 _PARTS: Final[Mapping[str, Callable[[Node], int]]] = {
-    "expired": lambda node: retention.expire(node).posts,
+    "expired": lambda node: retention.expire(node).items,
     "members": roster.drop_old,
     "letters": dead_letters.drop_known,
     "gaps": _requeue,
