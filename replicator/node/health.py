@@ -34,6 +34,11 @@ def lets_out(breaker: Breaker, now: int) -> bool:
     return rules.verdict(breaker, now) in ("closed", "probe")
 
 
+def items_max(node: Node, peer: NodeId) -> int:
+    """Return how many items the next batch to a peer may have: few after it has recovered."""
+    return rules.items_max(node.work.breakers([peer])[peer], node.limits)
+
+
 def ask(node: Node, peer: Peer, request: Request, expected: Collection[str] = ()) -> Heard:
     """Ask a peer and note how it went.
 
