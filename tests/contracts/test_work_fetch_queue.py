@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from replicator.limits import Limits
-from replicator.node.ports import DeadLetter, FetchItem, FetchLease, Settlement, WorkState
+from replicator.node.ports import DeadLetter, FetchItem, FetchLease, Settlement, Wanted, WorkState
 from replicator.protocol.ids import NodeId
 from tests.support.refs import digest, ref, refs
 from tests.support.valkey import WorkBackend
@@ -17,6 +17,7 @@ LEASE_MS = Limits().lease_seconds * 1000
 TICK_MS = int(Limits().tick_seconds * 1000)
 MANY_BYTES = 1 << 40
 MakeWork = Callable[[Limits], WorkState]
+QUEUED, LATER, FULL, DEAD = Wanted.QUEUED, Wanted.LATER, Wanted.FULL, Wanted.DEAD
 
 
 def leased(work: WorkState, holder: NodeId, now: int, limit: int = 500) -> FetchLease:
@@ -35,7 +36,7 @@ def numbers(lease: FetchLease | None) -> list[int]:
 
 
 def test_what_is_wanted_is_queued_due_now_and_leased_as_it_came(work: WorkState) -> None:
-    assert work.want(A, refs(3), NOW) == [True, True, True]
+    assert work.want(A, refs(3), NOW) == [QUEUED] * 3
     assert work.queued() == {A: 3}
     assert work.due_holders(NOW - 1, 10) == []
     assert work.due_holders(NOW, 10) == [A]
@@ -53,7 +54,7 @@ def test_wanting_nothing_queues_nothing(work: WorkState) -> None:
 def test_wanting_twice_keeps_attempts_and_time(work: WorkState) -> None:
     work.want(A, refs(1), NOW)
     work.settle(leased(work, A, NOW), Settlement(failed={digest(0): NOW + 5000}), NOW)
-    assert work.want(A, [ref(0), ref(0), ref(1), ref(1)], NOW + 1) == [True] * 4
+    assert work.want(A, [ref(0), ref(0), ref(1), ref(1)], NOW + 1) == [QUEUED] * 4
     assert work.queued() == {A: 2}
     assert numbers(leased(work, A, NOW + 4999)) == [1]
     assert leased(work, A, NOW + 5000).items == (FetchItem(ref(0), 1),)
@@ -61,15 +62,15 @@ def test_wanting_twice_keeps_attempts_and_time(work: WorkState) -> None:
 
 def test_a_full_queue_takes_no_more_and_keeps_what_it_has(make_work: MakeWork) -> None:
     work = make_work(Limits(fetch_queue_items_max=3))
-    assert work.want(A, refs(5), NOW) == [True, True, True, False, False]
-    assert work.want(A, [ref(9), ref(0)], NOW) == [False, True]
-    assert work.want(B, refs(2), NOW) == [True, True]
+    assert work.want(A, refs(5), NOW) == [QUEUED, QUEUED, QUEUED, FULL, FULL]
+    assert work.want(A, [ref(9), ref(0)], NOW) == [FULL, QUEUED]
+    assert work.want(B, refs(2), NOW) == [LATER, LATER]
     assert work.queued() == {A: 3, B: 2}
 
 
 def test_a_batch_beyond_what_one_command_takes_is_one_call(make_work: MakeWork) -> None:
     work = make_work(Limits())
-    assert work.want(A, refs(5000), NOW) == [True] * 5000
+    assert work.want(A, refs(5000), NOW) == [QUEUED] * 5000
     lease = leased(work, A, NOW, limit=5000)
     assert len(lease.items) == 5000
     done = tuple(item.ref.digest for item in lease.items)
@@ -127,34 +128,23 @@ def test_a_claim_ends_by_itself(make_work: MakeWork) -> None:
     assert leased(work, B, NOW + 5000).items == (FetchItem(ref(0)),)
 
 
-def test_an_expired_lease_gives_its_items_back_with_an_attempt_counted(work: WorkState) -> None:
+def test_an_expired_lease_gives_its_items_back_with_a_suspicion_and_no_attempt(
+    work: WorkState,
+) -> None:
     work.want(A, refs(2), NOW)
     leased(work, A, NOW)
     assert work.lease(A, 500, MANY_BYTES, NOW + LEASE_MS - 1) is None
     assert work.due_holders(NOW + LEASE_MS - 1, 10) == []
     assert work.due_holders(NOW + LEASE_MS, 10) == [A]
     again = leased(work, A, NOW + LEASE_MS)
-    assert again.items == (FetchItem(ref(0), 1), FetchItem(ref(1), 1))
+    assert again.items == (FetchItem(ref(0), 0, 1), FetchItem(ref(1), 0, 1))
 
 
 def test_a_holders_own_claim_does_not_outlast_its_lease(make_work: MakeWork) -> None:
     work = make_work(Limits(claim_seconds=300))
     work.want(A, refs(1), NOW)
     leased(work, A, NOW)
-    assert leased(work, A, NOW + LEASE_MS).items == (FetchItem(ref(0), 1),)
-
-
-def test_an_item_that_kills_its_workers_becomes_a_dead_letter(make_work: MakeWork) -> None:
-    work = make_work(Limits(fetch_attempts_max=3))
-    work.want(A, refs(1), NOW)
-    now = NOW
-    for attempts in range(3):
-        assert leased(work, A, now).items == (FetchItem(ref(0), attempts),)
-        now += LEASE_MS
-    assert work.lease(A, 500, MANY_BYTES, now) is None
-    assert work.dead(10) == [DeadLetter(ref(0), A, "worker lost", 3, now)]
-    assert work.queued() == {}
-    assert work.due_holders(now + LEASE_MS, 10) == []
+    assert leased(work, A, NOW + LEASE_MS).items == (FetchItem(ref(0), 0, 1),)
 
 
 # settling
@@ -252,7 +242,7 @@ def test_a_lease_that_was_taken_over_changes_nothing_any_more(work: WorkState) -
     assert work.queued() == {A: 3}
     assert work.dead(10) == []
     assert work.settle(present, Settlement(done=(digest(0), digest(1))), NOW + LEASE_MS)
-    assert leased(work, A, NOW + LEASE_MS).items == (FetchItem(ref(2), 1),)
+    assert leased(work, A, NOW + LEASE_MS).items == (FetchItem(ref(2), 0, 1),)
 
 
 def test_a_digest_named_twice_takes_the_end_that_ends_most(work: WorkState) -> None:
@@ -286,7 +276,7 @@ def test_an_outcome_for_what_was_not_leased_is_passed_over(work: WorkState) -> N
 
 def bury(work: WorkState, holder: NodeId, number: int, now: int, reason: str = "refused") -> None:
     """Make one dead letter."""
-    assert work.want(holder, [ref(number)], now) == [True]
+    assert work.want(holder, [ref(number)], now) == [QUEUED]
     assert work.settle(leased(work, holder, now), Settlement(dead={digest(number): reason}), now)
 
 
@@ -306,8 +296,8 @@ def test_dead_letters_are_listed_newest_first_with_the_try_that_ended_them(
 
 def test_a_dead_letter_is_not_wanted_again_from_its_holder_only(work: WorkState) -> None:
     bury(work, A, 0, NOW)
-    assert work.want(A, refs(2), NOW) == [False, True]
-    assert work.want(B, refs(1), NOW) == [True]
+    assert work.want(A, refs(2), NOW) == [DEAD, QUEUED]
+    assert work.want(B, refs(1), NOW) == [QUEUED]
 
 
 def test_dead_letters_are_bounded_and_the_oldest_goes(make_work: MakeWork) -> None:
@@ -315,7 +305,7 @@ def test_dead_letters_are_bounded_and_the_oldest_goes(make_work: MakeWork) -> No
     for number in range(5):
         bury(work, A, number, NOW + number)
     assert [letter.ref for letter in work.dead(10)] == [ref(4), ref(3), ref(2)]
-    assert work.want(A, [ref(0)], NOW) == [True]
+    assert work.want(A, [ref(0)], NOW) == [QUEUED]
 
 
 def test_the_reason_of_a_dead_letter_is_cut_and_may_be_empty(make_work: MakeWork) -> None:
@@ -331,6 +321,7 @@ def test_requeued_letters_are_due_at_once_with_no_attempts(make_work: MakeWork) 
     bury(work, B, 0, NOW)
     bury(work, A, 1, NOW)
     assert work.requeue([digest(0), digest(5)], NOW + 1) == 2
+    assert work.want(B, [ref(0)], NOW) == [LATER]
     assert work.requeue([digest(0)], NOW + 1) == 0
     assert work.requeue([digest(1)], NOW + 1) == 0, "the queue is full: it stays a dead letter"
     assert [letter.ref for letter in work.dead(10)] == [ref(1)]
@@ -343,7 +334,7 @@ def test_dropped_letters_are_gone_and_may_be_wanted_again(work: WorkState) -> No
     bury(work, A, 1, NOW)
     assert work.drop([digest(0), digest(7)]) == 2
     assert [letter.ref for letter in work.dead(10)] == [ref(1)]
-    assert work.want(A, refs(1), NOW) == [True]
+    assert work.want(A, refs(1), NOW) == [QUEUED]
     assert work.requeue([], NOW) == work.drop([]) == 0
 
 
@@ -370,6 +361,6 @@ def test_after_a_flush_everything_goes_on(work_backend: WorkBackend, work: WorkS
     assert work.queued() == {}
     assert work.due_holders(NOW, 10) == []
     assert not work.settle(lease, Settlement(done=(digest(0),)), NOW)
-    assert work.want(A, refs(3), NOW) == [True] * 3
+    assert work.want(A, refs(3), NOW) == [QUEUED] * 3
     assert not work.settle(lease, Settlement(done=(digest(0),)), NOW)
     assert numbers(leased(work, A, NOW)) == [0, 1, 2]

@@ -1,10 +1,10 @@
-"""The contract of `WorkState` for doorbells, leases and health, over memory, Valkey and Redis."""
+"""The contract of `WorkState` for doorbells and leases, over memory, Valkey and Redis."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from replicator.limits import Limits
-from replicator.node.ports import Health, WorkState
+from replicator.node.ports import WorkState
 from replicator.protocol.ids import NodeId
 
 pytest_plugins = ["tests.support.work_fixtures"]
@@ -70,28 +70,12 @@ def test_a_lease_that_was_taken_over_is_not_released_by_its_first_owner(work: Wo
     assert not work.hold("pull", A, "three", NOW + lease_ms + 1)
 
 
-def test_health_is_kept_per_peer_and_cleared_by_a_good_one(work: WorkState) -> None:
-    bad = Health(3, NOW + 8000, "connection refused: é", slow=True)
-    assert work.health(A) == Health()
-    work.set_health(A, bad)
-    assert work.health(A) == bad
-    assert work.health(B) == Health()
-    work.set_health(A, Health())
-    assert work.health(A) == Health()
-    work.set_health(A, Health())
-
-
-def test_a_long_reason_is_cut(work: WorkState) -> None:
-    work.set_health(A, Health(1, NOW, "x" * 10_000))
-    assert work.health(A) == Health(1, NOW, "x" * Limits().record_chars_max)
-
-
-def test_periodic_work_without_a_time_is_due_at_once(work: WorkState) -> None:
-    assert work.due("pull", A) == 0
-    work.set_due("pull", A, NOW + 15_000)
-    assert work.due("pull", A) == NOW + 15_000
-    assert work.due("pull", B) == 0
-    assert work.due("repair", A) == 0
+def test_slots_for_slow_peers_are_leases_of_their_own(work: WorkState) -> None:
+    slot = NodeId("slot-0")
+    assert work.hold("slow", slot, "one", NOW)
+    assert not work.hold("slow", slot, "two", NOW)
+    work.release("slow", slot, "one")
+    assert work.hold("slow", slot, "two", NOW)
 
 
 def test_states_of_two_prefixes_do_not_meet(make_work: Callable[[Limits], WorkState]) -> None:

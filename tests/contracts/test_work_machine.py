@@ -23,8 +23,9 @@ from hypothesis.stateful import (
 from replicator.adapters.memory.work import MemoryWorkState
 from replicator.adapters.redis.work import RedisWorkState
 from replicator.limits import Limits
-from replicator.node.ports import FetchLease, Health, Receipt, RefusalRecord, Reply, Settlement
+from replicator.node.ports import FetchLease, Progress, Receipt, RefusalRecord, Reply, Settlement
 from replicator.protocol.ids import NodeId
+from replicator.rules.breaker import Breaker
 from tests.support.refs import digest, ref
 from tests.support.valkey import PrivateServer, new_prefix
 
@@ -32,7 +33,8 @@ pytest_plugins = ["tests.support.work_fixtures"]
 
 LIMITS = Limits(
     fetch_queue_items_max=4,
-    fetch_attempts_max=3,
+    crash_attempts_max=3,
+    suspects_max=2,
     dead_letters_max=3,
     refusal_records_max=3,
     claim_seconds=40,
@@ -41,8 +43,8 @@ HOLDERS = st.sampled_from([NodeId("a.example"), NodeId("b.example")])
 KINDS = st.sampled_from(["fetch", "pull"])
 TOKENS = st.sampled_from(["one", "two"])
 NUMBERS = st.lists(st.integers(0, 4), min_size=1, max_size=5)
-# How items of a lease end: done, missing, failed, dead, given back
-ENDS = st.text("dmfxr", min_size=5, max_size=5)
+# How items of a lease end: done, missing, failed, dead, suspected, given back
+ENDS = st.text("dmfxsr", min_size=5, max_size=5)
 PAUSES = st.sampled_from([0, 1, 700, 1000, 5000, 20_000, 30_000, 130_000])
 
 LeasePair = tuple[FetchLease, FetchLease]
@@ -126,6 +128,7 @@ class FetchQueueMachine(WorkMachine):
             failed={d: self.now + 1500 for d, end in ended.items() if end == "f"},
             missing=tuple(d for d, end in ended.items() if end == "m"),
             dead={d: "no" for d, end in ended.items() if end == "x"},
+            suspects={d: "odd" for d, end in ended.items() if end == "s"},
         )
         assert self.redis.settle(real, outcome, self.now) == self.memory.settle(
             twin, outcome, self.now
@@ -139,6 +142,12 @@ class FetchQueueMachine(WorkMachine):
         else:
             assert self.redis.drop(names) == self.memory.drop(names)
 
+    @rule(holder=HOLDERS, rarely=st.integers(0, 3))
+    def forget(self, holder: NodeId, rarely: int) -> None:
+        if rarely == 0:
+            self.redis.forget(holder)
+            self.memory.forget(holder)
+
     @invariant()
     def queues_are_alike(self) -> None:
         assert self.redis.queued() == self.memory.queued()
@@ -151,7 +160,7 @@ class FetchQueueMachine(WorkMachine):
 
 
 class RequestsAndLanesMachine(WorkMachine):
-    """Requests in hand, doorbells, leases, health."""
+    """Requests in hand, doorbells, leases, breakers, times."""
 
     tokens = 0
 
@@ -198,17 +207,36 @@ class RequestsAndLanesMachine(WorkMachine):
         self.redis.release(kind, peer, token)
         self.memory.release(kind, peer, token)
 
-    @rule(peer=HOLDERS, failures=st.integers(0, 2))
-    def set_health(self, peer: NodeId, failures: int) -> None:
-        for work in (self.redis, self.memory):
-            work.set_health(peer, Health(failures))
-        assert self.redis.health(peer) == self.memory.health(peer)
+    @rule(peer=HOLDERS, seen=st.integers(0, 2), failures=st.integers(0, 2))
+    def set_breaker(self, peer: NodeId, seen: int, failures: int) -> None:
+        before, after = Breaker(failures=seen), Breaker(failures=failures)
+        replaced = self.redis.set_breaker(peer, before, after)
+        assert replaced == self.memory.set_breaker(peer, before, after)
 
-    @rule(kind=KINDS, peer=HOLDERS)
-    def set_due(self, kind: str, peer: NodeId) -> None:
-        self.redis.set_due(kind, peer, self.now)
-        self.memory.set_due(kind, peer, self.now)
-        assert self.redis.due(kind, peer) == self.memory.due(kind, peer)
+    @rule(kind=KINDS, peers=st.sets(HOLDERS))
+    def set_dues(self, kind: str, peers: set[NodeId]) -> None:
+        for work in (self.redis, self.memory):
+            work.set_dues(kind, dict.fromkeys(peers, self.now))
+
+    @rule(peer=HOLDERS, posts=st.none() | st.integers(0, 2))
+    def note_progress(self, peer: NodeId, posts: int | None) -> None:
+        progress = None if posts is None else Progress(self.now, self.now, posts, 0)
+        for work in (self.redis, self.memory):
+            work.note_progress(peer, progress)
+
+    @rule(peer=HOLDERS, rarely=st.integers(0, 3))
+    def forget(self, peer: NodeId, rarely: int) -> None:
+        if rarely == 0:
+            self.redis.forget(peer)
+            self.memory.forget(peer)
+
+    @invariant()
+    def peers_are_alike(self) -> None:
+        peers = [NodeId("a.example"), NodeId("b.example")]
+        assert self.redis.breakers(peers) == self.memory.breakers(peers)
+        assert self.redis.progresses(peers) == self.memory.progresses(peers)
+        for kind in ("fetch", "pull"):
+            assert self.redis.dues(kind, peers) == self.memory.dues(kind, peers)
 
 
 @pytest.fixture(params=[FetchQueueMachine, RequestsAndLanesMachine])

@@ -11,8 +11,9 @@ from replicator.adapters.redis import connection
 from replicator.adapters.redis.work import RedisWorkState
 from replicator.errors import ConfigurationError, WorkUnavailable
 from replicator.limits import Limits
-from replicator.node.ports import Health, Receipt, RefusalRecord, Reply, Settlement
+from replicator.node.ports import Progress, Receipt, RefusalRecord, Reply, Settlement, Wanted
 from replicator.protocol.ids import NodeId
+from replicator.rules.breaker import Breaker
 from tests.support.refs import digest, refs
 from tests.support.valkey import PASSWORD, PrivateServer, new_prefix
 
@@ -21,8 +22,9 @@ pytest_plugins = ["tests.support.work_fixtures"]
 NOW = 1_700_000_000_000
 A, B = NodeId("a.example"), NodeId("b.example")
 KEY_KINDS = {
-    *("request", "nonce", "replies", "refusals", "doorbell", "hold", "health", "due"),
-    *("queue", "items", "tries", "leased", "lease", "claim", "dead", "letters"),
+    *("request", "nonce", "replies", "refusals", "doorbell", "hold", "breaker", "due"),
+    *("queue", "items", "tries", "suspects", "leased", "lease", "claim", "dead", "letters"),
+    *("holders", "progress"),
 }
 RECEIPT = Receipt("token", "gateway", A, (), (), "application/json", "", NOW)
 
@@ -65,13 +67,17 @@ def test_a_killed_server_is_unavailable_and_back_after_its_restart(
     lease = own_work.lease(A, 2, 1 << 40, NOW)
     assert lease is not None
     own_server.kill()
-    for call in (own_work.queued, lambda: own_work.take_request("t"), lambda: own_work.health(A)):
+    for call in (
+        own_work.queued,
+        lambda: own_work.take_request("t"),
+        lambda: own_work.breakers([A]),
+    ):
         with pytest.raises(WorkUnavailable):
             call()
     own_server.start()
     assert own_work.queued() == {}
     assert not own_work.settle(lease, Settlement(done=(digest(0),)), NOW)
-    assert own_work.want(A, refs(3), NOW) == [True] * 3
+    assert own_work.want(A, refs(3), NOW) == [Wanted.QUEUED] * 3
 
 
 def test_a_restart_between_two_calls_is_not_noticed(
@@ -117,7 +123,7 @@ def test_a_full_server_is_unavailable_until_there_is_room(
         for call in (
             lambda: own_work.admit(RECEIPT, "nonce", b"body", NOW),
             lambda: own_work.want(A, refs(1), NOW),
-            lambda: own_work.set_due("pull", A, NOW),
+            lambda: own_work.set_dues("pull", {A: NOW}),
         ):
             with pytest.raises(WorkUnavailable):
                 call()
@@ -133,7 +139,7 @@ def test_a_replica_is_unavailable_for_writes(
         with pytest.raises(WorkUnavailable):
             own_work.ring("fetch", A, NOW)
         with pytest.raises(WorkUnavailable):
-            own_work.set_due("pull", A, NOW)
+            own_work.set_dues("pull", {A: NOW})
         client.replicaof("NO", "ONE")
     assert own_work.ring("fetch", A, NOW)
 
@@ -154,10 +160,8 @@ def test_records_of_another_version_are_passed_over(valkey_server: PrivateServer
     with valkey_server.client() as client:
         client.hset(f"{prefix}request:t", mapping={"receipt": b"\xc1", "body": b"body"})
         client.lpush(f"{prefix}refusals", b"\x93\x01\x02\x03")
-        client.set(f"{prefix}health:a.example", b"\x01")
     assert work.take_request("t") is None
     assert work.refusals(10) == []
-    assert work.health(A) == Health()
     work.close()
 
 
@@ -181,12 +185,15 @@ def _use_everything(work: RedisWorkState) -> None:
     work.note_refusal(RefusalRecord(NOW, A, "stale", "late"))
     work.ring("fetch", A, NOW)
     work.hold("fetch", A, "token", NOW)
-    work.set_health(A, Health(1))
-    work.set_due("pull", A, NOW)
+    work.set_breaker(A, Breaker(), Breaker(failures=1))
+    work.note_progress(A, Progress(NOW, NOW, 1, 2))
+    work.set_dues("pull", {A: NOW})
     work.want(A, refs(5), NOW)
     lease = work.lease(A, 5, 1 << 40, NOW)
     assert lease is not None
-    outcome = Settlement(failed={digest(0): NOW}, dead={digest(1): "no"})
+    outcome = Settlement(
+        failed={digest(0): NOW}, dead={digest(1): "no"}, suspects={digest(2): "odd"}
+    )
     work.settle(lease, outcome, NOW)
     work.lease(A, 2, 1 << 40, NOW)
 
@@ -212,6 +219,6 @@ def test_a_queue_whose_parts_were_lost_mends_itself(valkey_server: PrivateServer
         client.delete(f"{prefix}fetch:items:{A}")
     assert work.lease(A, 5, 1 << 40, NOW) is None
     assert work.due_holders(NOW, 10) == []
-    assert work.want(A, refs(3), NOW) == [True] * 3
+    assert work.want(A, refs(3), NOW) == [Wanted.LATER] * 3, "counted twice, queued all the same"
     assert work.lease(A, 5, 1 << 40, NOW) is not None
     work.close()

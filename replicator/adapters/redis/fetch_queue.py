@@ -11,7 +11,7 @@ from typing import Final
 from replicator.adapters.redis.keys import WEEK_MS, Keys
 from replicator.adapters.redis.server import Argument, Server
 from replicator.limits import Limits
-from replicator.node.ports import DeadLetter, FetchItem, FetchLease, Settlement
+from replicator.node.ports import DeadLetter, FetchItem, FetchLease, Settlement, Wanted
 from replicator.protocol.ids import Digest, GlobalId, NodeId
 from replicator.protocol.post import Ref
 
@@ -49,14 +49,15 @@ class FetchWork:
     _keys: Keys
     _limits: Limits
 
-    def want(self, holder: NodeId, refs: Sequence[Ref], now: int) -> list[bool]:
-        """Queue refs for fetching from ``holder``, due now; per ref, whether it is queued."""
+    def want(self, holder: NodeId, refs: Sequence[Ref], now: int) -> list[Wanted]:
+        """Queue refs for fetching from ``holder``, due now; per ref, what became of it."""
         if not refs:
             return []
         args: list[Argument] = [holder, now, WEEK_MS, self._limits.fetch_queue_items_max]
         for ref in refs:
             args += (name_of(ref.digest), pack_ref(ref))
-        return [queued == 1 for queued in self._server.run("want", [self._keys.fetch], args)]
+        answers = self._server.run("want", [self._keys.fetch], args)
+        return [Wanted(answer.decode()) for answer in answers]
 
     def lease(self, holder: NodeId, limit: int, bytes_max: int, now: int) -> FetchLease | None:
         """Lease due items of a holder, smallest due time first; None where nothing is due."""
@@ -70,34 +71,39 @@ class FetchWork:
             *(now + lease_ms, LEASE_KEPT_FACTOR * lease_ms, now + claim_ms, claim_ms),
             # An item that another holder's fetch has claimed is looked at again a tick later
             now + max(1, int(limits.tick_seconds * 1000)),
-            *(limits.fetch_attempts_max, limits.dead_letters_max),
+            *(limits.crash_attempts_max, limits.dead_letters_max, limits.suspects_max),
         ]
         flat = _texts(self._server.run("lease", [self._keys.fetch], args))
         items = tuple(
-            FetchItem(unpack_ref(name, packed), int(tries))
-            for name, packed, tries in zip(flat, flat, flat, strict=True)
+            FetchItem(unpack_ref(name, packed), int(tries), int(suspicions))
+            for name, packed, tries, suspicions in zip(flat, flat, flat, flat, strict=True)
         )
         return FetchLease(holder, token, items) if items else None
 
     def settle(self, lease: FetchLease, outcome: Settlement, now: int) -> bool:
         """End a lease; False, and nothing changed, where it had expired and was taken over."""
-        chars = self._limits.record_chars_max
-        rest = {item.ref.digest for item in lease.items} - set(outcome.done)
+        done = list(dict.fromkeys(outcome.done))
+        rest = {item.ref.digest for item in lease.items} - set(done)
         missing = rest & set(outcome.missing)
         rest -= missing
-        dead = {digest: outcome.dead[digest] for digest in rest & outcome.dead.keys()}
+        dead = {digest: self._reason(outcome.dead[digest]) for digest in rest & outcome.dead.keys()}
         rest -= dead.keys()
         failed = {digest: outcome.failed[digest] for digest in rest & outcome.failed.keys()}
         rest -= failed.keys()
+        suspects = rest & outcome.suspects.keys()
+        doubts = {digest: self._reason(outcome.suspects[digest]) for digest in suspects}
+        rest -= suspects
         args: list[Argument] = [lease.holder, now, WEEK_MS, lease.token]
-        args += (self._limits.dead_letters_max,)
-        args += (len(outcome.done), len(missing), len(rest), len(dead), len(failed))
-        args += [name_of(digest) for digest in (*outcome.done, *missing, *rest)]
-        for digest, reason in dead.items():
-            args += (name_of(digest), reason[:chars].encode("utf-8", "replace"))
-        for digest, at in failed.items():
-            args += (name_of(digest), at)
+        args += (self._limits.dead_letters_max, self._limits.crash_attempts_max)
+        args += (len(done), len(missing), len(rest), len(dead), len(failed), len(doubts))
+        args += [name_of(digest) for digest in (*done, *missing, *rest)]
+        for paired in (dead, failed, doubts):
+            for digest, value in paired.items():
+                args += (name_of(digest), value)
         return bool(self._server.run("settle", [self._keys.fetch], args))
+
+    def _reason(self, reason: str) -> bytes:
+        return reason[: self._limits.record_chars_max].encode("utf-8", "replace")
 
     def due_holders(self, now: int, limit: int) -> list[NodeId]:
         """Return holders with due (or lease-expired) items, longest due first."""

@@ -11,19 +11,30 @@ share one server. Times are ms since the epoch as decimal text. "lives" is the e
     refusals              list   packed records, newest first         refusal_records_max
     doorbell:KIND:PEER    string expires                              lives doorbell_seconds
     hold:KIND:PEER        string "expires token"                      lives lease_seconds
-    health:PEER           string packed `Health`                      lives a day
+    breaker:PEER          string packed `Breaker`; the default one    lives a day beyond the longest
+                                 is not stored                        pause between two tries
     due:KIND:PEER         string time                                 lives a week
+    progress:PEER         string packed `Progress`                    lives a day
     fetch:due             zset   holder by its earliest item's time   one per holder
     fetch:queue:HOLDER    zset   digest by next attempt; of a leased  fetch_queue_items_max;
                                  item: when its lease expires         lives a week untouched
-    fetch:items:HOLDER    hash   digest to "size published id"        as the queue
-    fetch:tries:HOLDER    hash   digest to attempts, where not 0      as the queue
-    fetch:leased:HOLDER   hash   digest to lease token, where leased  as the queue
+    fetch:items:HOLDER    hash   digest to "size published id"        as the queue, twice as long
+    fetch:tries:HOLDER    hash   digest to attempts, where not 0      as fetch:items
+    fetch:suspects:HOLDER hash   digest to suspicions, where not 0    as fetch:items
+    fetch:leased:HOLDER   hash   digest to lease token, where leased  as fetch:items
+    fetch:holders         hash   digest to how many holders have it   the sum of the queues; lives
+                                 queued                               three weeks untouched
     fetch:lease:TOKEN     string holder; a standing lease             lives ten times lease_seconds
     fetch:claim:DIGEST    string "expires token holder"               lives claim_seconds
     fetch:dead            zset   "digest holder" by time              dead_letters_max
     fetch:letters         hash   "digest holder" to                   as fetch:dead
                                  "attempts size published id reason"
+
+A count in ``fetch:holders`` follows every change of a queue. It may be too high for a while, after
+a queue expired: then a ref is said to be asked of another holder first, and is queued all the same.
+It is never too low, because it outlives every queue. What a queue held is known for a week longer
+than the queue itself; each `want` looks after one queue at random, and takes back what an expired
+one counted.
 
 Digests stand in the fetch queue's keys and values as ``sha256:`` and 64 hexadecimal digits.
 Scripts of the fetch queue build the names of their keys from the root ``fetch:`` (their
@@ -34,7 +45,7 @@ primary is assumed, not a Redis Cluster.
 from dataclasses import dataclass
 from typing import Final
 
-from replicator.node.ports import DoorbellKind
+from replicator.node.ports import DoorbellKind, DueKind, HoldKind
 from replicator.protocol.ids import NodeId
 
 DAY_MS: Final = 86_400_000
@@ -83,14 +94,18 @@ class Keys:
         """Name the flag of a doorbell that was rung and not yet heard."""
         return f"{self.prefix}doorbell:{kind}:{peer}"
 
-    def hold(self, kind: DoorbellKind, peer: NodeId) -> str:
+    def hold(self, kind: HoldKind, peer: NodeId) -> str:
         """Name the lease of one kind of work for one peer."""
         return f"{self.prefix}hold:{kind}:{peer}"
 
-    def health(self, peer: NodeId) -> str:
-        """Name the record of how calls to a peer have gone."""
-        return f"{self.prefix}health:{peer}"
+    def breaker(self, peer: NodeId) -> str:
+        """Name the breaker of a peer: how calls to it have gone."""
+        return f"{self.prefix}breaker:{peer}"
 
-    def due(self, kind: DoorbellKind, peer: NodeId) -> str:
+    def progress(self, peer: NodeId) -> str:
+        """Name the record of how far catching up with a peer has got."""
+        return f"{self.prefix}progress:{peer}"
+
+    def due(self, kind: DueKind, peer: NodeId) -> str:
         """Name the time of the next periodic work."""
         return f"{self.prefix}due:{kind}:{peer}"

@@ -18,6 +18,7 @@ _NAMES: Final = (
     "admit",
     "dead",
     "drop",
+    "forget",
     "hold",
     "lease",
     "note_refusal",
@@ -26,6 +27,8 @@ _NAMES: Final = (
     "reply",
     "requeue",
     "ring",
+    "set_breaker",
+    "set_dues",
     "settle",
     "want",
 )

@@ -10,6 +10,7 @@
 
 local root, holder, now, idle_ms = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
 local DUE, DEAD, LETTERS = root .. 'due', root .. 'dead', root .. 'letters'
+local HOLDERS = root .. 'holders'
 
 -- Argument lists are cut here: Lua's stack holds about 8,000 values. Even, so pairs stay whole.
 local CHUNK = 1000
@@ -76,38 +77,95 @@ local function release_claims(digests, token)
   end
 end
 
+-- Count a holder more (`by` 1) or less (-1) for digests; return what the counts were.
+--
+-- They may be too high, where a queue was lost, and then one holder more is believed in; they must
+-- not be too low, and so are kept for longer than any queue.
+local function recount(digests, by)
+  local counts, more, none = read_fields(HOLDERS, digests), {}, {}
+  for i, digest in ipairs(digests) do
+    counts[i] = tonumber(counts[i]) or 0
+    if counts[i] + by > 0 then
+      more[#more + 1], more[#more + 2] = digest, string.format('%d', counts[i] + by)
+    else
+      none[#none + 1] = digest
+    end
+  end
+  each_chunk('HSET', HOLDERS, more)
+  each_chunk('HDEL', HOLDERS, none)
+  return counts
+end
+
 -- Take digests out of one holder's queue, leased or not; return how many were in it.
 local function remove(of, digests)
-  local removed = each_chunk('HDEL', root .. 'items:' .. of, digests)
-  if removed > 0 then
-    each_chunk('ZREM', root .. 'queue:' .. of, digests)
-    each_chunk('HDEL', root .. 'tries:' .. of, digests)
-    each_chunk('HDEL', root .. 'leased:' .. of, digests)
+  local there = {}
+  for i, item in ipairs(read_fields(root .. 'items:' .. of, digests)) do
+    if item then there[#there + 1] = digests[i] end
   end
-  return removed
+  if #there > 0 then
+    each_chunk('HDEL', root .. 'items:' .. of, there)
+    each_chunk('ZREM', root .. 'queue:' .. of, there)
+    each_chunk('HDEL', root .. 'tries:' .. of, there)
+    each_chunk('HDEL', root .. 'suspects:' .. of, there)
+    each_chunk('HDEL', root .. 'leased:' .. of, there)
+    recount(there, -1)
+  end
+  return #there
+end
+
+-- Drop what is left of a holder's queue: it is empty, or has expired, or the holder is forgotten.
+local function drop_queue(of)
+  recount(redis.call('HKEYS', root .. 'items:' .. of), -1)
+  for _, part in ipairs({ 'queue:', 'items:', 'tries:', 'suspects:', 'leased:' }) do
+    redis.call('DEL', root .. part .. of)
+  end
+  redis.call('ZREM', DUE, of)
 end
 
 -- Move one item of this holder to the dead letters, counting the try that ended it.
 local function bury(digest, item, reason, letters_max)
-  local tries = redis.call('HINCRBY', root .. 'tries:' .. holder, digest, 1)
+  local tries = tonumber(redis.call('HGET', root .. 'tries:' .. holder, digest) or 0)
+  local suspicions = tonumber(redis.call('HGET', root .. 'suspects:' .. holder, digest) or 0)
+  local count = string.format('%d', tries + suspicions + 1)
   local name = digest .. ' ' .. holder
   remove(holder, { digest })
   redis.call('ZADD', DEAD, now, name)
-  redis.call('HSET', LETTERS, name, tries .. ' ' .. item .. ' ' .. reason)
+  redis.call('HSET', LETTERS, name, count .. ' ' .. item .. ' ' .. reason)
   if redis.call('ZCARD', DEAD) > letters_max then
     redis.call('HDEL', LETTERS, redis.call('ZPOPMIN', DEAD)[1])
   end
 end
 
+-- Count a suspicion against an item of this holder; true where it was the last one: it is dead.
+local function suspect(digest, item, reason, suspicions_max, letters_max)
+  local suspicions = redis.call('HINCRBY', root .. 'suspects:' .. holder, digest, 1)
+  if suspicions < suspicions_max then return false end
+  redis.call('HINCRBY', root .. 'suspects:' .. holder, digest, -1)
+  bury(digest, item, reason, letters_max)
+  return true
+end
+
 -- After any change of a queue: keep the index of holders true and the queue's keys alive.
+--
+-- The queue itself is the first to go; what it held is known for longer, so that the counts of
+-- holders can be mended, and the counts are kept for longer than that.
 local function touch(of)
   local earliest = redis.call('ZRANGE', root .. 'queue:' .. of, 0, 0, 'WITHSCORES')
   if not earliest[2] then
-    redis.call('ZREM', DUE, of)
+    drop_queue(of)
     return
   end
   redis.call('ZADD', DUE, earliest[2], of)
-  for _, part in ipairs({ 'queue:', 'items:', 'tries:', 'leased:' }) do
-    redis.call('PEXPIRE', root .. part .. of, idle_ms)
+  redis.call('PEXPIRE', root .. 'queue:' .. of, idle_ms)
+  for _, part in ipairs({ 'items:', 'tries:', 'suspects:', 'leased:' }) do
+    redis.call('PEXPIRE', root .. part .. of, string.format('%d', 2 * idle_ms))
   end
+  redis.call('PEXPIRE', HOLDERS, string.format('%d', 3 * idle_ms))
+end
+
+-- Drop what is left of a queue that expired. Writes nothing where nothing is: a script that has
+-- written once may write on where the server is full.
+local function tend(of)
+  if redis.call('EXISTS', root .. 'queue:' .. of) == 1 then return end
+  if redis.call('EXISTS', root .. 'items:' .. of) == 1 then drop_queue(of) end
 end

@@ -8,19 +8,22 @@
 -- ARGV[7]   when the lease expires        ARGV[8]   ms for which its record is kept
 -- ARGV[9]   when its claims expire        ARGV[10]  ms for which they are kept
 -- ARGV[11]  when a passed-over item is looked at again, at the latest
--- ARGV[12]  attempts an item may have     ARGV[13]  dead letters kept
--- Returns   digest, "size published id", attempts, by turns; empty where nothing is due
+-- ARGV[12]  suspicions an item dies of  ARGV[13]  dead letters kept
+-- ARGV[14]  items in a lease with one that has a suspicion
+-- Returns   digest, "size published id", attempts, suspicions, by turns; empty: nothing is due
 -- Atomic    because an item must have one worker, and a digest one holder, at a time
 --
 -- An item whose lease expired is in the queue under that time: it comes up here by itself, with
--- one attempt counted, and past the bound it becomes a dead letter ("worker lost"). Everything
--- looked at gets a later time or leaves the queue, so the loop ends.
+-- one suspicion counted, and past the bound it becomes a dead letter ("worker lost"). One that is
+-- suspected makes the lease small, and comes first in the next one where it did not fit.
+-- Everything looked at is taken, gets a later time, leaves the queue, or ends the loop.
 
-local token, limit, bytes_max = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local token, room, bytes_max = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local lease_until, lease_ms, claim_until, claim_ms = ARGV[7], ARGV[8], ARGV[9], ARGV[10]
-local again_at, tries_max, letters_max = ARGV[11], tonumber(ARGV[12]), tonumber(ARGV[13])
+local again_at, suspicions_max = ARGV[11], tonumber(ARGV[12])
+local letters_max, suspects_max = tonumber(ARGV[13]), tonumber(ARGV[14])
 local queue, leased = root .. 'queue:' .. holder, root .. 'leased:' .. holder
-local tries = root .. 'tries:' .. holder
+local tries, suspects = root .. 'tries:' .. holder, root .. 'suspects:' .. holder
 
 local taken, sizes, taken_items, full = {}, 0, {}, false
 
@@ -28,13 +31,8 @@ local taken, sizes, taken_items, full = {}, 0, {}, false
 local function expire(digest, item, lost)
   redis.call('DEL', root .. 'lease:' .. lost)
   release_claims({ digest }, lost)
-  if tonumber(redis.call('HGET', tries, digest) or 0) + 1 >= tries_max then
-    bury(digest, item, 'worker lost', letters_max)
-    return true
-  end
-  redis.call('HINCRBY', tries, digest, 1)
   redis.call('HDEL', leased, digest)
-  return false
+  return suspect(digest, item, 'worker lost', suspicions_max, letters_max)
 end
 
 -- When a foreign claim on the item ends, or nil.
@@ -47,19 +45,22 @@ end
 
 local function take(page)
   local items, losts = read_fields(root .. 'items:' .. holder, page), read_fields(leased, page)
-  local claims, scores, marks = read_claims(page), {}, {}
+  local claims, doubts, scores, marks = read_claims(page), read_fields(suspects, page), {}, {}
   for i, digest in ipairs(page) do
+    if #taken >= room then break end
     local item = items[i]
     local dead = item and losts[i] and expire(digest, item, losts[i])
     local foreign = item and claims[i] and claimed_until(claims[i])
-    local size = item and tonumber(string.match(item, '^%d+'))
     if not item then
       redis.call('ZREM', queue, digest)
     elseif foreign and not dead then
       local later = tonumber(foreign) < tonumber(again_at) and foreign or again_at
       scores[#scores + 1], scores[#scores + 2] = later, digest
     elseif not dead then
-      if #taken > 0 and sizes + size > bytes_max then
+      local size = tonumber(string.match(item, '^%d+'))
+      local suspicions = (tonumber(doubts[i]) or 0) + (losts[i] and 1 or 0)
+      if suspicions > 0 then room = math.min(room, suspicions > 1 and 1 or suspects_max) end
+      if #taken > 0 and (#taken >= room or sizes + size > bytes_max) then
         full = true
         break
       end
@@ -74,9 +75,9 @@ local function take(page)
   each_chunk('HSET', leased, marks)
 end
 
-while #taken < limit and not full do
+while #taken < room and not full do
   local page = redis.call('ZRANGEBYSCORE', queue, '-inf', now, 'LIMIT', 0,
-                          math.min(limit - #taken, CHUNK))
+                          math.min(room - #taken, CHUNK))
   if #page == 0 then break end
   take(page)
 end
@@ -85,8 +86,9 @@ touch(holder)
 if #taken == 0 then return {} end
 redis.call('SET', root .. 'lease:' .. token, holder, 'PX', lease_ms)
 
-local counts, answer = read_fields(tries, taken), {}
+local counts, doubts, answer = read_fields(tries, taken), read_fields(suspects, taken), {}
 for i, digest in ipairs(taken) do
-  answer[3 * i - 2], answer[3 * i - 1], answer[3 * i] = digest, taken_items[i], counts[i] or '0'
+  answer[#answer + 1], answer[#answer + 2] = digest, taken_items[i]
+  answer[#answer + 1], answer[#answer + 2] = counts[i] or '0', doubts[i] or '0'
 end
 return answer

@@ -17,7 +17,8 @@ for _, name in ipairs(redis.call('ZRANGE', DEAD, 0, -1)) do
   local items = root .. 'items:' .. of
   local letter = wanted[digest] and redis.call('HGET', LETTERS, name)
   if letter and redis.call('HLEN', items) < tonumber(ARGV[4]) then
-    redis.call('HSET', items, digest, string.match(letter, '^%d+ (%d+ %d+ %S+)'))
+    local new = redis.call('HSET', items, digest, string.match(letter, '^%d+ (%d+ %d+ %S+)'))
+    if new == 1 then recount({ digest }, 1) end
     redis.call('ZADD', root .. 'queue:' .. of, now, digest)
     redis.call('ZREM', DEAD, name)
     redis.call('HDEL', LETTERS, name)

@@ -4,8 +4,10 @@
 -- KEYS, ARGV[1..3]  see fetch_queue.lua
 -- ARGV[4]   items one queue may hold
 -- ARGV[5..] digest and "size published id", by turns
--- Returns   per ref 1 where it is queued now, 0 where the queue is full or it is a dead letter
+-- Returns   per ref 'queued', 'later' (another holder has it queued too), 'full' or 'dead'
 -- Atomic    because two puts of the same refs may come at once, and the bound is on the sum
+--
+-- It looks after one more queue at random, so that none which expired is counted for long.
 
 local items_max = tonumber(ARGV[4])
 local digests, names = {}, {}
@@ -14,18 +16,27 @@ for i = 5, #ARGV, 2 do
   names[#names + 1] = ARGV[i] .. ' ' .. holder
 end
 
+tend(holder)
+local other = redis.call('ZRANDMEMBER', DUE)
+if other then tend(other) end
+
 local held = read_fields(root .. 'items:' .. holder, digests)
 local buried = read_fields(LETTERS, names)
+local counts = read_fields(HOLDERS, digests)
 local room = items_max - redis.call('HLEN', root .. 'items:' .. holder)
 
-local queued, new, items, scores = {}, {}, {}, {}
+local answers, new, fresh, items, scores = {}, {}, {}, {}, {}
 for i, digest in ipairs(digests) do
+  local others = (tonumber(counts[i]) or 0) - (held[i] and 1 or 0)
   if held[i] or new[digest] then
-    queued[i] = 1
-  elseif buried[i] or room <= 0 then
-    queued[i] = 0
+    answers[i] = others > 0 and 'later' or 'queued'
+  elseif buried[i] then
+    answers[i] = 'dead'
+  elseif room <= 0 then
+    answers[i] = 'full'
   else
-    queued[i], new[digest], room = 1, true, room - 1
+    answers[i], new[digest], room = others > 0 and 'later' or 'queued', true, room - 1
+    fresh[#fresh + 1] = digest
     items[#items + 1], items[#items + 2] = digest, ARGV[3 + 2 * i + 1]
     scores[#scores + 1], scores[#scores + 2] = now, digest
   end
@@ -33,5 +44,6 @@ end
 
 each_chunk('HSET', root .. 'items:' .. holder, items)
 each_chunk('ZADD', root .. 'queue:' .. holder, scores)
+recount(fresh, 1)
 touch(holder)
-return queued
+return answers
