@@ -68,7 +68,9 @@ def _publish(batch: _Batch) -> None:
         return f"{len(results)} posts"
 
     def again() -> None:
-        if not batch.acknowledged:
+        if machine.gone and not batch.acknowledged:
+            world.unacknowledged -= 1
+        elif not batch.acknowledged:
             _publish(batch)
 
     world.scheduler.after(_AGAIN_MS, again)

@@ -20,7 +20,7 @@ from replicator.simulator.world import Outcome, World
 @click.option("--mutant", type=click.Choice(list(MUTANTS)), help="Run with a planted bug.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
-def simulate(ctx: click.Context, seed: int, seeds: int, *, as_json: bool, **order: Any) -> None:
+def simulate(ctx: click.Context, /, seed: int, seeds: int, *, as_json: bool, **order: Any) -> None:
     """Simulate a pool on virtual time, with faults drawn from a seed.
 
     Prints a timeline and ends well when all honest nodes hold the same posts. A seed that fails

@@ -41,6 +41,8 @@ class Faults:
         for crash in self.plan.crashes:
             machine = world.machines[crash.node]
             world.scheduler.after(crash.at, partial(machine.crash, crash))
+        for number, at in self.plan.perish.items():
+            world.scheduler.after(at, world.machines[number].perish)
         for at, number in self.plan.flushes:
             world.scheduler.after(at, world.machines[number].flush)
 

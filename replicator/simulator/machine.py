@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from replicator.adapters.memory.background import InlineBackground
 from replicator.adapters.memory.store import MemoryStore
-from replicator.adapters.memory.work import MemoryWorkState
 from replicator.errors import (
     BrokerUnavailable,
     ConfigurationError,
@@ -56,15 +55,17 @@ class Machine:
         self.honest = number in world.honest
         self.clock = NodeClock(world.scheduler, world.plan.skews.get(number, 0))
         self.random = random.Random(f"{world.plan.order.seed}/{self.id}")
-        limits = world.mutant.twin_limits(world.limits)
-        self.store = MemoryStore(limits, log_id=self.random.randbytes(8))
-        self.work = MemoryWorkState(limits)
+        if self.clock.skew_ms:
+            world.faults.met("skew")
+        self.store = MemoryStore(world.limits, log_id=self.random.randbytes(8))
+        self.work = world.mutant.twin(world.limits)
         self.notes: dict[Any, Any] = {}
         """What mutants remember of this machine."""
         self.broker = SimDoorbell(self)
         self.waiting: dict[str, deque[Ring]] = {"answers": deque(), "lanes": deque()}
         self.processes: dict[str, Process] = {}
         self.flushed_at = -1
+        self.gone = False
         for name in _SLOTS:
             self.start(name)
 
@@ -121,9 +122,19 @@ class Machine:
         world.scheduler.after(process.away_ms, lambda: self._restart(process))
 
     def _restart(self, process: Process) -> None:
-        if self.processes[process.name] is process:
+        if self.processes[process.name] is process and not self.gone:
             self.world.note(self, f"{process.name} runs again")
             self.start(process.name)
+
+    def perish(self) -> None:
+        """Die for good: the address stays, nobody answers there."""
+        self.world.note(self, "is gone for good")
+        self.world.faults.met("dead")
+        self.world.network.reset(self)
+        self.gone = True
+        for process in self.processes.values():
+            process.kill()
+        del self.world.by_address[self.address]
 
     def power_off(self, away_ms: int, *, flush: bool) -> None:
         """Kill all processes at once; start them again later."""

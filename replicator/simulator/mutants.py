@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
+from replicator.adapters.memory.work import MemoryWorkState
 from replicator.errors import CursorConflict
 from replicator.limits import Limits
 from replicator.node.ports import Added, FetchLease, Incoming, LanePage, Peer, Settlement
@@ -47,9 +48,9 @@ class Mutant:
         """Return the work state that use cases of a process get."""
         return self.work_port(inner, process) if self.work_port else inner
 
-    def twin_limits(self, limits: Limits) -> Limits:
-        """Return the limits that the twins of a machine are made with."""
-        return limits
+    def twin(self, limits: Limits) -> MemoryWorkState:
+        """Return the work state of a machine, below the guards."""
+        return MemoryWorkState(limits)
 
 
 class _CursorEarly(_Port):
@@ -119,20 +120,12 @@ class _UnfencedCursor(_Port):
             self.inner.move_lane(node, self.inner.peer(node).pushed, after)
 
 
-class _UnfencedLease(_Port):
-    """Whoever settles a lease settles the newest one of its holder."""
-
-    def lease(self, holder: NodeId, *args: Any) -> FetchLease | None:
-        lease: FetchLease | None = self.inner.lease(holder, *args)
-        if lease is not None:
-            newest = self.process.machine.notes
-            newest["lease", holder] = lease
-        return lease
+class _UnfencedQueue(MemoryWorkState):
+    """A lease that was taken over may be settled still."""
 
     def settle(self, lease: FetchLease, outcome: Settlement, now: int) -> bool:
-        newest = self.process.machine.notes.get(("lease", lease.holder), lease)
-        settled: bool = self.inner.settle(replace(lease, token=newest.token), outcome, now)
-        return settled
+        self._leases.add(lease.token)
+        return super().settle(lease, outcome, now)
 
 
 class _NonceAsTruth(_Port):
@@ -280,14 +273,16 @@ def _of_work(port: type[_Port]) -> Mutant:
     return mutant
 
 
-def _claim_forever() -> Mutant:
-    class ClaimForever(Mutant):
-        work_port = _ClaimForever
+class _LeaseUnfenced(Mutant):
+    def twin(self, limits: Limits) -> MemoryWorkState:
+        return _UnfencedQueue(limits)
 
-        def twin_limits(self, limits: Limits) -> Limits:
-            return replace(limits, claim_seconds=10**9)
 
-    return ClaimForever()
+class _ClaimsForever(Mutant):
+    work_port = _ClaimForever
+
+    def twin(self, limits: Limits) -> MemoryWorkState:
+        return MemoryWorkState(replace(limits, claim_seconds=10**9))
 
 
 MUTANTS: Final[dict[str, Callable[[], Mutant]]] = {
@@ -296,12 +291,12 @@ MUTANTS: Final[dict[str, Callable[[], Mutant]]] = {
     "pull-early": lambda: _of_store(_PullEarly),
     "gaps-forgotten": lambda: _of_store(_GapsForgotten),
     "cursor-unfenced": lambda: _of_store(_UnfencedCursor),
-    "lease-unfenced": lambda: _of_work(_UnfencedLease),
+    "lease-unfenced": _LeaseUnfenced,
     "nonce-as-truth": lambda: _of_work(_NonceAsTruth),
     "doorbell-forever": lambda: _of_work(_DoorbellForever),
     "breaker-stuck": lambda: _of_work(_BreakerStuck),
     "attempts-counted": lambda: _of_work(_AttemptsCounted),
-    "claim-forever": _claim_forever,
+    "claim-forever": _ClaimsForever,
     "arrival-wins": lambda: _of_store(_ArrivalWins),
     "acknowledged-early": lambda: _of_store(_AcknowledgedEarly),
     "last-range-dropped": lambda: _of_store(_LastRangeDropped),

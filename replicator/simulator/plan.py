@@ -99,6 +99,9 @@ class Plan:
     heal_ms: int
     kinds: frozenset[Fault] = frozenset()
     dead: frozenset[int] = frozenset()
+    """Nodes that never answered."""
+    perish: dict[int, int] = field(default_factory=dict)
+    """Nodes that die for good, each with its time."""
     slow: frozenset[int] = frozenset()
     liars: frozenset[int] = frozenset()
     two_faced: frozenset[int] = frozenset()
@@ -126,7 +129,7 @@ class Plan:
     @property
     def honest(self) -> list[int]:
         """The nodes whose sets must become equal."""
-        away = self.dead | self.liars | self.two_faced
+        away = self.dead | self.liars | self.two_faced | set(self.perish)
         return [number for number in range(self.nodes) if number not in away]
 
 
@@ -165,12 +168,15 @@ def _cast(plan: Plan, kinds: set[Fault], chance: random.Random) -> None:
         if number < len(wanted) or chance.random() < 0.3:
             picked[kind].add(rest.pop())
     kinds.difference_update(kind for kind in wanted if not picked[kind])
-    plan.dead = frozenset(picked[Fault.DEAD])
+    for number in sorted(picked[Fault.DEAD]):
+        if chance.random() < 0.6:
+            plan.perish[number] = chance.randint(5_000, plan.publish_ms)
+    plan.dead = frozenset(picked[Fault.DEAD] - set(plan.perish))
     plan.slow = frozenset(picked[Fault.SLOW])
     plan.liars = frozenset(picked[Fault.LIAR])
     plan.two_faced = frozenset(picked[Fault.EQUIVOCATION])
     plan.calm = frozenset(calm) if chance.random() < 0.5 else frozenset()
-    strange = plan.dead or plan.liars or plan.two_faced
+    strange = any(picked.values())
     plan.ring = not strange and plan.nodes > 3 and chance.random() < 0.25
 
 

@@ -7,13 +7,21 @@ raises. Once a process is dead, every further call of its tasks raises `Died`, a
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from replicator.errors import ReplicatorError
 from replicator.node.context import Node
 
 if TYPE_CHECKING:
     from replicator.simulator.machine import Machine
+
+
+_UNORDERED: Final = ("get", "refs")
+"""Of the store: they give posts in no set order; here it must not depend on the process."""
+
+
+def _digest_of(item: Any) -> str:
+    return str(item.digest)
 
 
 class Died(BaseException):
@@ -83,6 +91,8 @@ class Guard:
             if outage is not None:
                 raise outage
             result = method(*args, **kwargs)
+            if name in _UNORDERED:
+                result.sort(key=_digest_of)
             for watcher in watchers:
                 watcher(process.machine, world.fibers.current, result, *args, **kwargs)
             process.step()

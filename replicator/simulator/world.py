@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -31,10 +32,11 @@ from replicator.simulator.scheduler import Scheduler
 from replicator.simulator.tally import Tally
 from replicator.simulator.watch import Violation, Watch
 
-CONVERGE_MS: Final = 2_400_000
+CONVERGE_MS: Final = 900_000
 """Sets must be equal this long after the last fault has healed."""
 _LOOK_MS: Final = 2_000
 _UPKEEP_MS: Final = 60_000
+_REGULAR: Final = ("tick", "upkeep")
 
 Use = Callable[[Process, Ring], object]
 
@@ -124,9 +126,13 @@ class World:
                 self._go_on()
         except Violation as error:
             violation = error
-            self.timeline.append(f"{self.scheduler.now / 1000:10.3f} VIOLATION {error}")
+        except Exception as error:
+            told = "".join(traceback.format_exception(error))
+            violation = Violation("bug", f"a task raised {error!r}\n{told}")
         finally:
             self._end()
+        if violation is not None:
+            self.timeline.append(f"{self.scheduler.now / 1000:10.3f} VIOLATION {violation}")
         return Outcome(
             order=self.plan.order,
             plan=self.plan,
@@ -216,9 +222,10 @@ class World:
         self.timeline.append(f"{self.scheduler.now / 1000:10.3f} {machine.id} {text}")
 
     def ended(self, machine: Machine, kind: str, ring: Ring | None, report: object) -> None:
-        """Add how a task ended; ticks that rang nobody are left out."""
+        """Add how a task ended, but for regular ones: what they ring for shows them."""
         peer = f" {ring.peer}" if ring is not None and ring.peer else ""
-        self.note(machine, f"{kind}{peer}: {report}")
+        if kind not in _REGULAR:
+            self.note(machine, f"{kind}{peer}: {report}")
         for monitor in self.monitors:
             monitor.ended(machine, kind, ring, report)
 
@@ -261,7 +268,7 @@ class _Quiet:
     def __enter__(self) -> None:
         self._before = structlog.get_config()
         structlog.configure(
-            processors=[_drop], wrapper_class=structlog.make_filtering_bound_logger(60)
+            processors=[_drop], wrapper_class=structlog.make_filtering_bound_logger(50)
         )
 
     def __exit__(self, *_: object) -> None:

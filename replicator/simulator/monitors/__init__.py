@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from replicator.simulator.monitors.base import Monitor
+from replicator.simulator.monitors.comparing import Comparing
 from replicator.simulator.monitors.cursors import LaneCursor, PullCursor
 from replicator.simulator.monitors.delivery import CalmPair, Redelivery
 from replicator.simulator.monitors.posts import Acknowledged, Authentic, Follower, Once
@@ -25,6 +26,7 @@ _ALL: tuple[type[Monitor], ...] = (
     Once,
     CalmPair,
     Redelivery,
+    Comparing,
 )
 
 
