@@ -79,11 +79,14 @@ class MemoryStore:
 
     def _add(self, items: Sequence[Incoming], *, publishing: bool = False) -> list[Added]:
         with self._lock:
-            if items and self.is_full():
-                raise StoreFull("the quota for posts is used up")
+            self._check_room(items)
             outcomes = [self._posts.add(item, publishing=publishing) for item in items]
             self._peers.drop_decided(self._posts.known)
             return outcomes
+
+    def _check_room(self, items: Sequence[Incoming]) -> None:
+        if items and self.is_full():
+            raise StoreFull("the quota for posts is used up")
 
     def decide(
         self, refs: Collection[Ref], pools: Collection[KeyText], reason: str, now: int
@@ -353,6 +356,7 @@ class MemoryStore:
     ) -> list[Added]:
         """Commit one pulled page at once; raise `CursorConflict` where the cursor moved."""
         with self._lock:
+            self._check_room(posts)
             self._peers.move_pulled(node, before, after)
             outcomes = self.add(posts, now)
             known = self._posts.known(ref.digest for ref in gaps)
