@@ -16,7 +16,7 @@ from replicator.node.roster import Asked, ask_members
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import NodeId
 from replicator.protocol.messages import Roster
-from replicator.protocol.signing import PrivateKey
+from replicator.protocol.signing import PrivateKey, b64url
 from replicator.rules.breaker import Breaker
 from replicator.rules.policy import Policy
 from tests.support.pool import NOW_MS, Member, Pool, know, read, send, trio
@@ -239,10 +239,7 @@ def test_a_member_that_xml_cannot_carry_never_spoils_a_page_for_others(name: str
     tree, keys = document(pool, "ghost")
     content = {**tree["document"], name: 1}
     data = b"replicator:node:1.0\n" + msgspec.json.encode(content, order="sorted")
-    signatures = [
-        {"key": key.public, "value": node_document.b64url(key.sign(data))}
-        for key in (*keys, pool.key)
-    ]
+    signatures = [{"key": key.public, "value": b64url(key.sign(data))} for key in (*keys, pool.key)]
     odd = {"document": content, "signatures": signatures}
     assert node_document.read_tree(odd).id == "ghost"
     assert take(beta.node, pool.key.public, [odd], alpha.id).ignored == 1
@@ -254,10 +251,7 @@ def test_a_member_of_a_later_version_is_told_on_as_it_was_signed() -> None:
     tree, keys = document(pool, "later")
     content = {**tree["document"], "newer": {"a": [1, True, None]}}
     data = b"replicator:node:1.0\n" + msgspec.json.encode(content, order="sorted")
-    signatures = [
-        {"key": key.public, "value": node_document.b64url(key.sign(data))}
-        for key in (*keys, pool.key)
-    ]
+    signatures = [{"key": key.public, "value": b64url(key.sign(data))} for key in (*keys, pool.key)]
     plant(beta, pool, {"document": content, "signatures": signatures})
     assert asked(alpha, beta).added == 1
     assert "later" in addresses(alpha)
