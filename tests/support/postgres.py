@@ -44,6 +44,13 @@ def postgres_server(*, durable: bool = False) -> Iterator[str]:
     if given:
         yield given
         return
+    with own_server(() if durable else _FAST) as server:
+        yield server.url
+
+
+@contextmanager
+def own_server(settings: tuple[str, ...] = _FAST) -> Iterator["PostgresServer"]:
+    """Yield a server that is started for this alone, and that may be stopped and started again."""
     with tempfile.TemporaryDirectory(prefix="replicator-postgres-") as made:
         directory = Path(made)
         user = "nobody" if os.geteuid() == 0 else None
@@ -53,8 +60,12 @@ def postgres_server(*, durable: bool = False) -> Iterator[str]:
         programs = _programs(directory, user)
         _run(programs / "initdb", directory, user)
         _ask_for_password(directory / "data" / "pg_hba.conf")
-        with _running(programs / "postgres", directory, user, () if durable else _FAST):
-            yield f"postgresql+psycopg://postgres@/postgres?host={directory}"
+        server = PostgresServer(programs / "postgres", directory, user, settings)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager
@@ -118,29 +129,40 @@ def _ask_for_password(rules: Path) -> None:
     rules.write_text(f"local all {GUARDED_USER} scram-sha-256\n" + rules.read_text())
 
 
-@contextmanager
-def _running(
-    postgres: Path, directory: Path, user: str | None, settings: tuple[str, ...]
-) -> Iterator[None]:
-    words = ["-D", directory / "data", "-k", directory, "-c", "listen_addresses="]
-    for setting in settings:
-        words += ["-c", setting]
-    with (directory / "data" / "server.log").open("wb") as log:
-        server = subprocess.Popen(
-            [postgres, *words],
-            user=user,
-            group=None if user is None else "nogroup",
-            cwd=directory,
-            stdout=log,
-            stderr=log,
-            preexec_fn=_end_with_parent,
-        )
-    try:
-        _wait(server, directory)
-        yield
-    finally:
-        server.send_signal(signal.SIGINT)
-        server.wait(timeout=_START_SECONDS)
+class PostgresServer:
+    """A server process in a directory of its own, reached by a Unix socket there."""
+
+    def __init__(
+        self, postgres: Path, directory: Path, user: str | None, settings: tuple[str, ...]
+    ) -> None:
+        self.url = f"postgresql+psycopg://postgres@/postgres?host={directory}"
+        self._directory = directory
+        self._user = user
+        self._command = [postgres, "-D", directory / "data", "-k", directory]
+        for setting in ("listen_addresses=", *settings):
+            self._command += ["-c", setting]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it lets us in."""
+        with (self._directory / "data" / "server.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command,
+                user=self._user,
+                group=None if self._user is None else "nogroup",
+                cwd=self._directory,
+                stdout=log,
+                stderr=log,
+                preexec_fn=_end_with_parent,
+            )
+        _wait(self._process, self._directory)
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
+        """End it: SIGINT disconnects everybody first, SIGQUIT is as good as a crash."""
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(timeout=_START_SECONDS)
+            self._process = None
 
 
 def _end_with_parent() -> None:

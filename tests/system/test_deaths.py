@@ -1,4 +1,4 @@
-"""Workers die by SIGKILL at every step of every lane; another goes on, and nothing is lost or twice.
+"""Workers die by SIGKILL at every step of every lane; others go on, nothing is lost or twice.
 
 Two nodes feed each other. In every round a worker of each dies at a place of its own, once; the
 supervisor starts it again.

@@ -4,6 +4,7 @@ Found through PYTHONPATH. It gives such processes a wrong clock, or the points a
 workers kill themselves; the product knows nothing of either.
 """
 
+import importlib
 import importlib.util
 import os
 import sys
@@ -18,7 +19,7 @@ if SHIFT:
 
 
 class _AfterImport:
-    """Finds `workers.lifecycle` as always, and has `tests.support.deaths` change it once it is there."""
+    """Finds `workers.lifecycle` as always, and has `tests.support.deaths` change it then."""
 
     NAME = "workers.lifecycle"
 
@@ -31,9 +32,7 @@ class _AfterImport:
 
         def exec_module(module):
             execute(module)
-            from tests.support.deaths import install
-
-            install(module)
+            importlib.import_module("tests.support.deaths").install(module)
 
         spec.loader.exec_module = exec_module
         return spec
