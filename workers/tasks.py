@@ -15,8 +15,8 @@ from replicator.node import announce as announcing
 from replicator.node import answer as answering
 from replicator.node import fetch as fetching
 from replicator.node import pull as pulling
-from replicator.node import reconciler
-from replicator.node import sweep as sweeping
+from replicator.node import reconciler, roster
+from replicator.node import repair as repairing
 from replicator.node import upkeep as keeping
 from replicator.protocol.ids import NodeId, parse_node_id
 from workers.base import NodeTask
@@ -52,8 +52,14 @@ def pull(task: NodeTask, peer: object) -> dict[str, Any]:
 
 @shared_task(name=ROUTES["repair"].task, base=NodeTask, bind=True)
 def repair_peer(task: NodeTask, peer: object) -> dict[str, Any]:
-    """Find what this node and ``peer`` lack; in this first form by pulling its whole log again."""
-    return asdict(sweeping.sweep(task.node, node_id(peer)))
+    """Find what this node and ``peer`` lack of each other's posts, and close the gap."""
+    return asdict(repairing.repair(task.node, node_id(peer)))
+
+
+@shared_task(name=ROUTES["roster"].task, base=NodeTask, bind=True)
+def ask_members(task: NodeTask, peer: object) -> dict[str, Any]:
+    """Ask ``peer`` which members of the shared pools it knows."""
+    return asdict(roster.ask_members(task.node, node_id(peer)))
 
 
 @shared_task(name=ROUTES["tick"].task, base=NodeTask, bind=True)

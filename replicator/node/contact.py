@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from replicator.errors import BadAnswer, KeyChanged, Malformed, WorkUnavailable
 from replicator.node.context import Node
 from replicator.node.health import forgive as close_breaker
-from replicator.node.sweep import sweep_soon
+from replicator.node.repair import repair_soon
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.node_document import NodeDocument
@@ -79,7 +79,7 @@ def trust(node: Node, peer: NodeId, keys: Collection[KeyText]) -> None:
     node.store.repin(peer, keys, node.clock.now())
     forgive(node, peer)
     with suppress(WorkUnavailable):
-        sweep_soon(node)
+        repair_soon(node)
 
 
 def forgive(node: Node, peer: NodeId) -> None:

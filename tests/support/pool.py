@@ -26,7 +26,8 @@ from replicator.node.identity import Identity
 from replicator.node.ports import Peer, Ring, Transport, WireAnswer
 from replicator.node.publish import Published, publish, read_draft
 from replicator.node.pull import pull
-from replicator.node.sweep import sweep
+from replicator.node.repair import repair
+from replicator.node.roster import ask_members
 from replicator.protocol import codec, envelope
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.post import Post
@@ -192,7 +193,9 @@ def run(member: Member, ring: Ring) -> None:
         case "pull":
             pull(member.node, ring.peer)
         case "repair":
-            sweep(member.node, ring.peer)
+            repair(member.node, ring.peer)
+        case "roster":
+            ask_members(member.node, ring.peer)
         case task:
             raise AssertionError(f"unexpected doorbell {task}")
 
