@@ -21,7 +21,7 @@ def current(node: Node) -> codec.Tree:
         pools=tuple(key.public for key in identity.pool_keys),
         protocols=(PROTOCOL_VERSION,),
         models=(Model(),),
-        types=REQUEST_TYPES,
+        types=tuple(kind for kind in REQUEST_TYPES if kind not in _turned_off(node)),
         features=(),
         limits=node_document.limits_of(node.limits),
         addresses=() if node.address is None else (node.address,),
@@ -29,3 +29,9 @@ def current(node: Node) -> codec.Tree:
         floor=node.store.floor(),
     )
     return node_document.make(document, (*identity.node_keys, *identity.pool_keys))
+
+
+def _turned_off(node: Node) -> set[str]:
+    """Return the request types that this node's operator does not want answered."""
+    chosen = {"reconcile": node.policy.reconcile, "roster": node.policy.roster}
+    return {kind for kind, policy in chosen.items() if policy == "off"}
