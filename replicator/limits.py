@@ -229,9 +229,8 @@ class Limits:
             ),
             "0 < reconcile_share <= 1": 0 < self.reconcile_share <= 1,
             "reconcile_bytes_per_second > 0": self.reconcile_bytes_per_second > 0,
-            # 4/3 for base64url, and room for the rest of the document
-            "3/2 reconcile_frame_bytes <= what every node accepts": (
-                self.reconcile_frame_bytes_max * 3 // 2 <= PROTOCOL_FLOOR["message_bytes_max"]
+            "reconcile_frame_bytes <= 262,144 (what every node accepts)": (
+                self.reconcile_frame_bytes_max <= 262_144
             ),
             "reconcile_frame_bytes >= 4,096 (the reference's own bound)": (
                 self.reconcile_frame_bytes_max >= 4_096

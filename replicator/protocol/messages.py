@@ -1,9 +1,10 @@
 """The messages of protocol 1.0 as value objects, in the shape both encodings carry.
 
 Pure. A request document is one flat object: the members of `RequestHead` and those of its
-arguments (`Pull`, `Get`, `Put`). An answer document likewise: `AnswerHead` and `PullAnswer`,
-`GetAnswer`, `PutAnswer` or `ErrorAnswer`. Unknown members of a message are ignored; items
-(`models`, `refs`) arrive as trees and are read one by one, so that one bad item is one bad item.
+arguments (`Pull`, `Get`, `Put`, `Reconcile`, `Roster`). An answer document likewise: `AnswerHead`
+and `PullAnswer`, ... or `ErrorAnswer`. Unknown members of a message are ignored; items (`models`,
+`refs`, `introductions`) arrive as trees and are read one by one, so that one bad item is one bad
+item.
 """
 
 from enum import StrEnum
@@ -29,8 +30,12 @@ FILTER_ITEMS_MAX: Final = 100
 """Nodes, tags or threads that one filter may name."""
 
 
-WireFrame = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*\Z", max_length=700_000)]
-"""Bytes in unpadded base64url."""
+FRAME_BYTES_MAX: Final = 256 * 1024
+"""Bytes of one Negentropy message."""
+WireFrame = Annotated[
+    str, msgspec.Meta(pattern=r"^[A-Za-z0-9_-]*\Z", max_length=-(-FRAME_BYTES_MAX * 4 // 3))
+]
+"""A Negentropy message in unpadded base64url."""
 
 
 class Model(msgspec.Struct, frozen=True):

@@ -73,12 +73,14 @@ def fill(element: ElementTree.Element, value: Any) -> None:
 
 # The tables of "XML", by name: what is not listed is text
 INTEGERS = {"since", "until", "limit", "published", "size", "time", "retry_after"}
+INTEGERS |= {"remaining", "floor"}
 INTEGERS |= {"message_bytes_max", "post_bytes_max", "items_max"}
 BOOLEANS = {"more", "declined"}
-RECORDS = {"model", "filter", "content", "document", "limits"}
+RECORDS = {"model", "filter", "content", "document", "limits", "introduction"}
 TEXTS = {"nodes", "except_nodes", "tags", "threads", "ids", "digests", "types", "versions"}
 TEXTS |= {"model_versions", "keys", "pools", "protocols", "features", "addresses"}
 LISTS_OF_RECORDS = {"refs", "models", "signatures", "attachments", "missing", "items"}
+LISTS_OF_RECORDS |= {"introductions"}
 
 
 def read(media_type: str, body: bytes) -> dict[str, Any]:
@@ -135,6 +137,18 @@ def check_post(item: dict[str, Any]) -> str:
         if not verifies(signature["key"], raw, b"replicator:post:1.0\n" + data):
             raise ValueError("a post's signature does not verify")
     return hashlib.sha256(data).hexdigest()
+
+
+def check_node(item: dict[str, Any]) -> str:
+    """Return the id in a signed node document; raise where a key it lists does not sign it."""
+    document = item["document"]
+    data = b"replicator:node:1.0\n" + canonical(document).encode()
+    signed = {one["key"]: unb64url(one["value"]) for one in item["signatures"]}
+    for key in [*document["keys"], *document["pools"], *signed]:
+        if not verifies(key, signed[key], data):
+            raise ValueError("a signature of a node document does not verify")
+    node: str = document["id"]
+    return node
 
 
 # --- the envelope --------------------------------------------------------------------------------

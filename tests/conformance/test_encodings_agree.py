@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 import rfc8785
 from hypothesis import HealthCheck, given, settings
@@ -13,6 +14,7 @@ from replicator.limits import Limits
 from replicator.protocol import codec, messages
 from replicator.protocol.ids import INTEGER_MAX
 from replicator.protocol.messages import Filter, Get, Missing, Pull, Put, PutItem, PutResult
+from replicator.protocol.node_document import NodeDocument, NodeLimits
 from replicator.protocol.post import (
     Attachment,
     Content,
@@ -22,6 +24,7 @@ from replicator.protocol.post import (
     canonical_bytes,
     post_of,
 )
+from replicator.protocol.signing import b64url
 
 LIMITS = Limits()
 # Machines that are busy with other tests are no reason to fail
@@ -76,6 +79,25 @@ filters = st.builds(
     tags=tuples(text),
     threads=tuples(global_ids),
 )
+frames = st.binary(max_size=60).map(b64url)
+introductions = st.builds(
+    lambda document, signed: {"document": msgspec.to_builtins(document), "signatures": signed},
+    st.builds(
+        NodeDocument,
+        id=node_ids,
+        keys=tuples(keys, min_size=1),
+        pools=tuples(keys),
+        protocols=st.just(("1.0",)),
+        models=st.just((messages.Model(),)),
+        types=st.just(messages.REQUEST_TYPES),
+        features=st.just(()),
+        limits=st.builds(NodeLimits, integers, integers, integers),
+        addresses=st.just(("https://a.example",)),
+        time=integers,
+        floor=integers,
+    ),
+    tuples(signatures, min_size=1),
+)
 requests = st.one_of(
     st.builds(
         Pull,
@@ -85,11 +107,32 @@ requests = st.one_of(
         limit=st.none() | st.integers(1, 1_000_000),
         want=st.sampled_from(["refs", "models"]),
     ),
-    st.builds(Get, ids=tuples(global_ids), digests=tuples(digests)),
+    st.builds(
+        Get,
+        ids=tuples(global_ids),
+        digests=tuples(digests),
+        want=st.sampled_from(["refs", "models"]),
+    ),
+    st.builds(messages.Reconcile, keys, integers, frames),
+    st.builds(
+        messages.Roster,
+        scope=keys,
+        introduction=st.none() | introductions,
+        after=st.none() | node_ids,
+    ),
     st.builds(Put, refs=refs) | st.builds(Put, models=models),
 )
 answers = st.one_of(
-    st.builds(messages.PullAnswer, refs=refs, cursor=cursors, more=st.booleans()),
+    st.builds(
+        messages.PullAnswer,
+        refs=refs,
+        cursor=cursors,
+        more=st.booleans(),
+        remaining=st.none() | integers,
+    ),
+    st.builds(messages.ReconcileAnswer, since=integers, frame=st.none() | frames),
+    st.builds(messages.RosterAnswer, introductions=tuples(introductions), more=st.booleans()),
+    st.builds(messages.GetAnswer, refs=refs),
     st.builds(messages.PullAnswer, models=models, cursor=cursors, more=st.booleans()),
     st.builds(
         messages.GetAnswer,

@@ -14,11 +14,14 @@ from replicator.protocol import codec, envelope_form, http_status, node_document
 from replicator.protocol.ids import INTEGER_MAX
 from replicator.protocol.messages import (
     FILTER_ITEMS_MAX,
+    FRAME_BYTES_MAX,
+    REQUEST_TYPES,
     PutResult,
     RequestHead,
 )
 from replicator.protocol.post import SIGNING_LABEL, SignedContent, post_of
 from replicator.protocol.xml_codec import Shape
+from replicator.rules.negentropy import FRAME_BYTES_MIN
 from tests.conformance.test_vectors import EXPECTED, load
 
 LIMITS = Limits()
@@ -55,14 +58,27 @@ def test_the_example_requests_are_of_every_type():
         codec.read(tree_of("json", "request", text), RequestHead)
         for text in blocks("json", "request")
     ]
-    assert [head.type for head in heads] == ["pull", "get", "put"]
+    assert [head.type for head in heads] == list(REQUEST_TYPES)
+
+
+KINDS = {"items": "put", "missing": "get", "introductions": "roster", "frame": "reconcile"}
 
 
 def test_the_example_answers_can_be_read():
+    read = set()
     for text in blocks("json", "answer"):
         tree = tree_of("json", "answer", text)
-        kind = "put" if "items" in tree else "get" if "missing" in tree else "pull"
+        kind = next((kind for name, kind in KINDS.items() if name in tree), "pull")
         codec.read_answer(tree, EXPECTED[kind])
+        read.add(kind)
+    assert read == set(REQUEST_TYPES)
+
+
+def test_the_example_of_a_comparison_is_a_vector():
+    exchange = next(e for e in load("exchanges.json") if e["name"] == "reconcile-json")
+    for side in ("request", "answer"):
+        frame = json.loads(exchange[side]["body"])["frame"]
+        assert PAGE.count(f'"frame": "{frame}"') == PAGE.count(f"<frame>{frame}</frame>") == 1
 
 
 def test_the_example_post_is_the_first_vector():
@@ -119,6 +135,11 @@ def test_the_shapes_are_those_of_the_code():
     assert shapes == dict(xml_codec.SHAPES)
 
 
+def test_the_extensions_are_the_request_types_that_not_every_node_answers():
+    extensions = [row[0] for row in rows("type")]
+    assert ["pull", "get", "put", *extensions] == list(REQUEST_TYPES)
+
+
 def test_the_envelope_fields_are_those_of_the_code():
     listed = tuple(row[0].lower() for row in rows("field"))
     assert listed == envelope_form.ENVELOPE_FIELDS
@@ -140,6 +161,8 @@ def test_the_numbers_are_those_of_the_code():
         f"list of at most {LIMITS.post_attachments_max} of",
         f"a list of 1 to {LIMITS.post_signatures_max} of",
         f"more than {LIMITS.window_seconds} seconds",
+        f"A frame has at most {FRAME_BYTES_MAX:,} bytes",
+        f"of F bytes (at least {FRAME_BYTES_MIN:,})",
     ]
     for words in floor:
         assert words in PAGE

@@ -10,10 +10,22 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from replicator.errors import Refusal
 from replicator.limits import Limits
 from replicator.protocol import codec, envelope, node_document
-from replicator.protocol.messages import Filter, Pull, PullAnswer, Put
+from replicator.protocol.messages import (
+    Filter,
+    Pull,
+    PullAnswer,
+    Put,
+    Reconcile,
+    ReconcileAnswer,
+    Roster,
+    RosterAnswer,
+)
 from replicator.protocol.post import Content, SignedContent, post_of
-from replicator.protocol.signing import PrivateKey, sign_post, verify_post
-from tests.conformance import stranger
+from replicator.protocol.signing import PrivateKey, b64url, sign_post, unb64url, verify_post
+from replicator.rules import negentropy
+from replicator.rules.negentropy import SortedItems
+from tests.conformance import stranger, stranger_sets
+from tests.conformance.negentropy_talk import Recipe
 
 LIMITS = Limits()
 BOTH = pytest.mark.parametrize("media_type", [codec.JSON, codec.XML])
@@ -44,9 +56,13 @@ def signed_pull(media_type: str) -> tuple[dict[str, str], bytes, str]:
 
 
 def test_the_stranger_knows_nothing_of_the_product():
-    tree = ast.parse(Path(stranger.__file__).read_text(encoding="utf-8"))
+    trees = [
+        ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+        for module in (stranger, stranger_sets)
+    ]
     imported = {
         name.partition(".")[0]
+        for tree in trees
         for node in ast.walk(tree)
         for name in (
             [alias.name for alias in node.names]
@@ -123,8 +139,7 @@ def test_a_post_that_it_signs_is_taken(media_type):
     assert post.digest == stranger.check_post(item)
 
 
-@BOTH
-def test_it_checks_our_node_document(media_type):
+def our_document() -> codec.Tree:
     document = node_document.NodeDocument(
         id="ours.example",
         keys=(OURS.public,),
@@ -136,12 +151,96 @@ def test_it_checks_our_node_document(media_type):
         limits=node_document.limits_of(LIMITS),
         addresses=(),
         time=5,
+        floor=4,
     )
-    body = codec.encode(media_type, node_document.make(document, (OURS,)))
-    tree = stranger.read(media_type, body)
-    data = b"replicator:node:1.0\n" + stranger.canonical(tree["document"]).encode()
-    (signature,) = tree["signatures"]
-    assert stranger.verifies(signature["key"], stranger.unb64url(signature["value"]), data)
+    return node_document.make(document, (OURS,))
+
+
+@BOTH
+def test_it_checks_our_node_document(media_type):
+    tree = stranger.read(media_type, codec.encode(media_type, our_document()))
+    assert stranger.check_node(tree) == "ours.example"
+    tree["document"]["floor"] = 5
+    with pytest.raises(ValueError, match="does not verify"):
+        stranger.check_node(tree)
+
+
+@BOTH
+def test_it_introduces_itself_and_reads_whom_we_know(media_type):
+    document = {
+        "id": "stranger.example", "keys": [stranger.key_text(NODE)],
+        "pools": [stranger.key_text(POOL)], "protocols": ["1.0"], "models": [],
+        "types": ["pull", "get", "put", "roster"], "features": [], "addresses": [], "time": 5,
+        "limits": {"message_bytes_max": 2**20, "post_bytes_max": 2**18, "items_max": 500},
+    }  # fmt: skip
+    data = b"replicator:node:1.0\n" + stranger.canonical(document).encode()
+    signatures = [
+        {"key": stranger.key_text(key), "value": stranger.b64url(key.sign(data))}
+        for key in (NODE, POOL)
+    ]
+    tree = {
+        "type": "roster",
+        **stranger.HEAD,
+        "scope": stranger.key_text(POOL),
+        "introduction": {"document": document, "signatures": signatures},
+    }
+    body = stranger.write(media_type, "request", tree)
+    asked = codec.read(codec.decode(media_type, body, LIMITS), Roster)
+    assert node_document.read_tree(asked.introduction).id == "stranger.example"
+    answer = RosterAnswer(introductions=(our_document(),), more=True)
+    told = stranger.read(media_type, codec.encode(media_type, codec.answer_tree(answer)))
+    assert [stranger.check_node(one) for one in told["introductions"]] == ["ours.example"]
+    assert told["more"]
+
+
+# --- comparing sets ------------------------------------------------------------------------------
+
+SETS = [
+    Recipe("none", 0),
+    Recipe("few", 40, only_client=200, only_server=200),
+    Recipe("many", 1_500, base=1_767_225_600_000, only_client=20, only_server=20),
+    Recipe("at once", 600, spread=2, only_client=300, same_bytes=1),
+]
+
+
+@BOTH
+@pytest.mark.parametrize("recipe", SETS, ids=lambda recipe: recipe.seed)
+def test_it_compares_its_set_with_ours_as_we_would(media_type, recipe):
+    theirs, ours = recipe.sets()
+    items, twin = SortedItems(ours), SortedItems(theirs)
+    message: bytes | None = stranger_sets.first_message(theirs)
+    assert message == negentropy.initiate(twin)
+    have, need = [], []
+    while message is not None:
+        tree = {
+            "type": "reconcile",
+            **stranger.HEAD,
+            "scope": stranger.key_text(POOL),
+            "since": 0,
+            "frame": stranger.b64url(message),
+        }
+        body = stranger.write(media_type, "request", tree)
+        asked = codec.read(codec.decode(media_type, body, LIMITS), Reconcile)
+        said = negentropy.respond(items, unb64url(asked.frame))
+        answer = codec.answer_tree(ReconcileAnswer(since=0, frame=b64url(said)))
+        told = stranger.read(media_type, codec.encode(media_type, answer))
+        step = negentropy.continue_(twin, said)
+        learned = stranger_sets.learn(theirs, stranger.unb64url(told["frame"]))
+        assert learned == (list(step.have), list(step.need), step.message)
+        have, need, message = have + learned[0], need + learned[1], learned[2]
+    assert set(have) == {one for _, one in {*theirs} - {*ours}}
+    assert set(need) == {one for _, one in {*ours} - {*theirs}}
+
+
+@pytest.mark.parametrize("recipe", SETS, ids=lambda recipe: recipe.seed)
+def test_it_answers_as_we_would(recipe):
+    theirs, ours = recipe.sets()
+    items, twin = SortedItems(ours), SortedItems(theirs)
+    message: bytes | None = negentropy.initiate(items)
+    while message is not None:
+        answer = stranger_sets.answer(theirs, message)
+        assert answer == negentropy.respond(twin, message)
+        message = negentropy.continue_(items, answer).message
 
 
 def test_a_changed_field_is_noticed():

@@ -17,10 +17,18 @@ from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolve
 from replicator.errors import ErrorCode, Malformed
 from replicator.limits import Limits
 from replicator.protocol import codec, envelope, http_status, node_document
-from replicator.protocol.messages import GetAnswer, PullAnswer, PutAnswer, RequestHead
+from replicator.protocol.messages import (
+    REQUEST_TYPES,
+    GetAnswer,
+    PullAnswer,
+    PutAnswer,
+    ReconcileAnswer,
+    RequestHead,
+    RosterAnswer,
+)
 from replicator.protocol.post import Content, SignedContent, canonical_bytes, post_of
 from replicator.protocol.signing import verify_post
-from tests.conformance import stranger
+from tests.conformance import stranger, stranger_sets
 from tests.vectors import make
 
 LIMITS = Limits()
@@ -48,12 +56,24 @@ MESSAGES = [
     for exchange in load("exchanges.json")
     for side in ("request", "answer")
 ]
-EXPECTED = {"pull": PullAnswer, "get": GetAnswer, "put": PutAnswer}
+EXPECTED = {
+    "pull": PullAnswer,
+    "get": GetAnswer,
+    "put": PutAnswer,
+    "reconcile": ReconcileAnswer,
+    "roster": RosterAnswer,
+}
 
 
 def test_the_generator_writes_the_committed_files():
     for name, value in make.vectors().items():
         assert (FOLDER / name).read_text(encoding="ascii") == make.text_of(value), name
+
+
+def test_every_request_type_has_exchanges():
+    asked = {json.loads(e["request"]["body"])["type"] for e in load("exchanges.json")[::2]}
+    assert asked == {*REQUEST_TYPES, "dance"}
+    assert set(EXPECTED) == set(REQUEST_TYPES)
 
 
 @named("keys.json")
@@ -137,6 +157,8 @@ def test_an_answer_is_bound_to_its_request_and_fits_its_status(vector):
     assert http_status.of(found) == answer["status"]
     for item in tree.get("models", []):
         stranger.check_post(item)
+    for item in tree.get("introductions", []):
+        assert node_document.read_tree(item).id == stranger.check_node(item)
 
 
 @named("exchanges.json")
@@ -151,16 +173,35 @@ def test_both_encodings_of_an_exchange_are_one_tree(vector):
         assert trees[0] == trees[1]
 
 
-@named("node_documents.json", by="media_type")
+@pytest.mark.parametrize(
+    "vector",
+    [pytest.param(e, id=e["name"]) for e in load("exchanges.json") if "reconcile" in e["name"]],
+)
+def test_the_frames_of_a_comparison_are_those_of_the_posts(vector):
+    media_type = vector["answer"]["headers"]["content-type"]
+    asked = stranger.read(media_type, vector["request"]["body"].encode())
+    answered = stranger.read(media_type, vector["answer"]["body"].encode())
+    first, reply = (
+        (post["content"]["published"], bytes.fromhex(post["digest"]))
+        for post in load("posts.json")[:2]
+    )
+    assert stranger.unb64url(asked["frame"]) == stranger_sets.first_message([first])
+    if answered["since"] > asked["since"]:
+        assert "frame" not in answered
+        return
+    frame = stranger.unb64url(answered["frame"])
+    assert stranger_sets.learn([first], frame) == ([], [reply[1]], None)
+
+
+@named("node_documents.json")
 def test_a_node_document_verifies(vector):
     body = vector["body"].encode()
     document = node_document.read(vector["media_type"], body, LIMITS)
     tree = stranger.read(vector["media_type"], body)
     assert rfc8785.dumps(tree["document"]) == vector["canonical"].encode()
     assert {*document.keys, *document.pools} == {one["key"] for one in tree["signatures"]}
-    for one in tree["signatures"]:
-        data = b"replicator:node:1.0\n" + vector["canonical"].encode()
-        assert stranger.verifies(one["key"], stranger.unb64url(one["value"]), data)
+    assert stranger.canonical(tree["document"]).encode() == vector["canonical"].encode()
+    assert stranger.check_node(tree) == document.id
 
 
 @named("malformed.json", by="why")

@@ -36,11 +36,17 @@ from replicator.protocol.messages import (
     PutAnswer,
     PutItem,
     PutResult,
+    Reconcile,
+    ReconcileAnswer,
     Request,
+    Roster,
+    RosterAnswer,
     UnsupportedAnswer,
 )
 from replicator.protocol.post import Attachment, Content, Post
-from replicator.protocol.signing import PrivateKey, fingerprint, sign_post
+from replicator.protocol.signing import PrivateKey, b64url, fingerprint, sign_post
+from replicator.rules import negentropy
+from replicator.rules.negentropy import SortedItems
 
 HERE = Path(__file__).parent
 LIMITS = Limits()
@@ -122,12 +128,60 @@ def post_vector(name: str, post: Post) -> dict[str, Any]:
     }
 
 
+# --- node documents ------------------------------------------------------------------------------
+
+
+def document_of(node: str, key: PrivateKey, **changes: Any) -> codec.Tree:
+    """Return a signed node document of a member of the pool, as a tree."""
+    members: dict[str, Any] = {
+        "id": node,
+        "keys": (key.public,),
+        "pools": (POOL_KEY.public,),
+        "protocols": ("1.0",),
+        "models": (Model(),),
+        "types": ("pull", "get", "put"),
+        "features": (),
+        "limits": node_document.limits_of(LIMITS),
+        "addresses": (f"https://{node}:8470",),
+        "time": CREATED * 1000,
+    }
+    document = node_document.NodeDocument(**members | changes)
+    return node_document.make(document, (key, POOL_KEY))
+
+
+PLAIN = document_of(BOB, BOB_KEY)
+WITH_EXTENSIONS = document_of(BOB, BOB_KEY, types=REQUEST_TYPES, floor=1_735_689_600_000)
+
+
+def node_documents() -> list[dict[str, Any]]:
+    return [
+        {
+            "name": f"{name}-{encoding}",
+            "media_type": media_type,
+            "canonical": msgspec.json.encode(tree["document"], order="sorted").decode(),
+            "body": codec.encode(media_type, tree).decode(),
+        }
+        for name, tree in (("plain", PLAIN), ("extensions", WITH_EXTENSIONS))
+        for encoding, media_type in TYPES.items()
+    ]
+
+
 # --- messages ------------------------------------------------------------------------------------
 
 MODELS = tuple(codec.model_tree(POSTS[name]) for name in ("first", "reply"))
 REFS = tuple(POSTS[name].ref for name in ("first", "reply"))
 CURSOR = "q83vEjRWeJAAAAAAAAAAAg7_AAAAAAAA"
 ABSENT = "5e" * 32
+
+ITEMS = {
+    name: SortedItems((post.published, bytes.fromhex(post.digest)) for post in posts)
+    for name, posts in {
+        ALICE: (POSTS["first"].ref,),
+        BOB: (POSTS["first"].ref, POSTS["reply"].ref),
+    }.items()
+}
+QUESTION = negentropy.initiate(ITEMS[ALICE])
+ANSWER = negentropy.respond(ITEMS[BOB], QUESTION)
 
 
 @dataclass(frozen=True)
@@ -196,7 +250,9 @@ EXCHANGES = [
     Exchange(
         "not-supported",
         codec.request_tree(Pull()) | {"type": "dance"},
-        UnsupportedAnswer(message="request type 'dance'; known: pull, get, put"),
+        UnsupportedAnswer(
+            message="request type 'dance'; known: pull, get, put", types=("pull", "get", "put")
+        ),
     ),
     Exchange(
         "stale",
@@ -207,6 +263,46 @@ EXCHANGES = [
         "busy",
         Get(ids=("alice.example/1",)),
         ErrorAnswer(code="busy", message="try again", retry_after=5),
+    ),
+    Exchange(
+        "pull-remaining",
+        Pull(after=CURSOR, limit=2),
+        PullAnswer(refs=REFS, cursor=CURSOR, more=True, remaining=2**53 - 1),
+    ),
+    Exchange(
+        "get-refs",
+        Get(digests=(REFS[0].digest, ABSENT), want="refs"),
+        GetAnswer(refs=REFS[:1], missing=(Missing(digest=ABSENT),)),
+    ),
+    Exchange(
+        "put-later",
+        Put(refs=REFS),
+        PutAnswer(
+            items=(
+                PutItem(PutResult.LATER, REFS[0].digest),
+                PutItem(PutResult.REFUSED, REFS[1].digest, "expired"),
+            )
+        ),
+    ),
+    Exchange(
+        "reconcile",
+        Reconcile(scope=POOL_KEY.public, since=0, frame=b64url(QUESTION)),
+        ReconcileAnswer(since=0, frame=b64url(ANSWER)),
+    ),
+    Exchange(
+        "reconcile-floor",
+        Reconcile(scope=POOL_KEY.public, since=0, frame=b64url(QUESTION)),
+        ReconcileAnswer(since=1_735_689_600_000),
+    ),
+    Exchange(
+        "roster",
+        Roster(scope=POOL_KEY.public, introduction=document_of(ALICE, ALICE_KEY)),
+        RosterAnswer(introductions=(WITH_EXTENSIONS,), more=True),
+    ),
+    Exchange(
+        "roster-end",
+        Roster(scope=POOL_KEY.public, after=BOB),
+        RosterAnswer(introductions=()),
     ),
 ]
 
@@ -261,34 +357,6 @@ def exchanges() -> Iterator[dict[str, Any]]:
             yield exchange_vector(exchange, encoding, compressed=False)
     for encoding in TYPES:
         yield exchange_vector(EXCHANGES[3], encoding, compressed=True)
-
-
-# --- the node document ---------------------------------------------------------------------------
-
-
-def node_documents() -> list[dict[str, Any]]:
-    document = node_document.NodeDocument(
-        id=BOB,
-        keys=(BOB_KEY.public,),
-        pools=(POOL_KEY.public,),
-        protocols=("1.0",),
-        models=(Model(),),
-        types=REQUEST_TYPES,
-        features=(),
-        limits=node_document.limits_of(LIMITS),
-        addresses=("https://bob.example:8470",),
-        time=CREATED * 1000,
-    )
-    signed = node_document.make(document, (BOB_KEY, POOL_KEY))
-    canonical = msgspec.json.encode(document, order="sorted").decode()
-    return [
-        {
-            "media_type": media_type,
-            "canonical": canonical,
-            "body": codec.encode(media_type, signed).decode(),
-        }
-        for media_type in TYPES.values()
-    ]
 
 
 # --- documents that everybody refuses ------------------------------------------------------------

@@ -1,7 +1,7 @@
 """The wire form of Negentropy messages: read as written, and nothing else is taken."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from replicator.errors import Malformed
@@ -26,6 +26,7 @@ payloads = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(bounds, st.booleans(), st.data())
 def test_what_is_written_is_read(places, endless, data):
     writer, written = Writer(), []

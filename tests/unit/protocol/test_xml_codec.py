@@ -64,6 +64,8 @@ UNTYPED = {
     "models": Shape.RECORDS,
     "content": Shape.RECORD,
     "document": Shape.RECORD,
+    "introduction": Shape.RECORD,
+    "introductions": Shape.RECORDS,
 }
 
 

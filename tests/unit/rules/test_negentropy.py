@@ -317,6 +317,7 @@ def test_no_honest_message_of_the_longest_frame_has_too_many_fingerprints():
 # --- items in memory -----------------------------------------------------------------------------
 
 
+@BOUNDED
 @given(
     st.lists(clustered, max_size=40),
     st.integers(0, INTEGER_MAX) | st.sampled_from([0, 1, 2, 3]),
