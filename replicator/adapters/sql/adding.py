@@ -8,6 +8,9 @@ Equal content merges: signatures by union, and a pool that is newly known gets a
 own, so that a reader of that pool whose cursor is past the first entry sees the post again;
 readers of other pools, and readers of everything, do not. Two contents under one id resolve by
 digest (`rules.merging`), the other one is decided against and kept as evidence.
+
+What becomes visible in a pool, or is decided against there, enters the pool's reconciled set unless
+it is below the floor. A post that is stored stands in none yet: it would be held, or decided.
 """
 
 from collections import defaultdict
@@ -20,6 +23,7 @@ from sqlalchemy import Connection, bindparam, delete, func, insert, select, upda
 from replicator.adapters.sql.bulk import Kind, delete_among, insert_rows, rows_among
 from replicator.adapters.sql.lookups import known_digests, pool_ids
 from replicator.adapters.sql.packing import pack_signatures, unpack_signatures
+from replicator.adapters.sql.removing import count_posts, log_state, remove_posts
 from replicator.adapters.sql.schema import (
     KIND_ADD,
     KIND_SCOPE,
@@ -33,15 +37,20 @@ from replicator.adapters.sql.schema import (
     post_pool,
     post_tag,
 )
+from replicator.adapters.sql.summary import enter_items, missing_items
 from replicator.limits import Limits
 from replicator.node.ports import Added, Incoming
-from replicator.protocol.ids import Digest, KeyText, origin_of
+from replicator.protocol.ids import Digest, GlobalId, KeyText, origin_of
 from replicator.protocol.messages import MODEL_NAME
+from replicator.protocol.post import Ref
 from replicator.rules.merging import kept_digest, merged_signatures
+from replicator.rules.negentropy import Item
 
 EQUIVOCATION: Final = "equivocation"
 """The reason of a digest that was decided against because another one is kept under its id."""
-_HELD_SQL: Final = "SELECT id, digest, global_id, received_from, signatures FROM post"
+_HELD_SQL: Final = (
+    "SELECT id, digest, global_id, published, size, received_from, signatures FROM post"
+)
 _POOLS_SQL: Final = "SELECT post, pool FROM post_pool"
 
 
@@ -49,6 +58,8 @@ class _Held(NamedTuple):
     id: int
     digest: bytes
     global_id: str
+    published: int
+    size: int
     received_from: str | None
     signatures: bytes
 
@@ -69,6 +80,7 @@ class _Plan:
     """The rows a run writes; `sequence` is the last one drawn."""
 
     sequence: int
+    floor: int
     publishing: bool
     """Whether another content under a held id is a conflict, not an equivocation."""
     posts: list[tuple[Any, ...]] = field(default_factory=list)
@@ -80,6 +92,10 @@ class _Plan:
     signatures: list[dict[str, Any]] = field(default_factory=list)
     replaced: list[tuple[_Held, Incoming]] = field(default_factory=list)
     lost: list[tuple[_Held, Incoming]] = field(default_factory=list)
+    shown: dict[int, list[Item]] = field(default_factory=lambda: defaultdict(list))
+    """Per pool: of posts that were neither held nor decided against before."""
+    shown_again: dict[int, list[Item]] = field(default_factory=lambda: defaultdict(list))
+    """Per pool: of others, which may stand in its set already."""
 
 
 def add_posts(
@@ -94,26 +110,38 @@ def add_posts(
     outcomes: list[Added] = []
     for run in _runs(items):
         before = _look(connection, run)
-        plan = _Plan(last_sequence(connection), publishing)
+        plan = _Plan(*log_state(connection), publishing)
         outcomes += [_decide(item, before, plan, now, limits) for item in run]
         _write(connection, plan, now, limits)
+        _show(connection, plan, limits)
     return outcomes
 
 
 def decide_against(
-    connection: Connection, digests: Collection[Digest], reason: str, now: int
+    connection: Connection,
+    refs: Collection[Ref],
+    pools: Collection[KeyText],
+    decided: tuple[str, int],
+    limits: Limits,
 ) -> None:
-    """Record digests as decided against; those held or decided already stay as they are."""
-    new = set(digests) - known_digests(connection, digests)
-    raw = [bytes.fromhex(digest) for digest in sorted(new)]
-    insert_rows(connection, decision, [(digest, reason, now) for digest in raw])
+    """Record posts as decided against, in pools; those held or decided already stay as they are.
+
+    Args:
+        decided: the reason, and when (ms).
+    """
+    floor = log_state(connection).floor
+    by_digest = {ref.digest: ref for ref in refs if ref.published >= floor}
+    new = sorted(set(by_digest) - known_digests(connection, by_digest))
+    raw = [bytes.fromhex(digest) for digest in new]
+    rows = [
+        (digest, *decided, by_digest[name].published) for digest, name in zip(raw, new, strict=True)
+    ]
+    insert_rows(connection, decision, rows)
     delete_among(connection, gap, "digest", "bytea", raw)
-
-
-def last_sequence(connection: Connection) -> int:
-    """Return the sequence of the last entry, 0 where there is none."""
-    found: int | None = connection.exec_driver_sql("SELECT max(sequence) FROM change").scalar()
-    return found or 0
+    items = [(ref.published, bytes.fromhex(ref.digest)) for ref in by_digest.values()]
+    for pool_id in sorted(_all_pool_ids(connection, pools).values() if items else ()):
+        fresh = missing_items(connection, pool_id, items)
+        enter_items(connection, pool_id, fresh, limits.summary_items_max)
 
 
 def _runs(items: Sequence[Incoming]) -> Iterator[list[Incoming]]:
@@ -170,6 +198,7 @@ def _decide(item: Incoming, before: _Before, plan: _Plan, now: int, limits: Limi
         _merge(item, held, before, plan, limits)
         return Added.KNOWN
     if digest in before.decided:
+        _enter(plan.shown_again, item, digest, before, plan)
         return Added.DECIDED
     rival = before.rivals.get(item.post.id)
     if rival is None:
@@ -178,13 +207,22 @@ def _decide(item: Incoming, before: _Before, plan: _Plan, now: int, limits: Limi
     if plan.publishing:
         return Added.CONFLICT
     if kept_digest(Digest(rival.digest.hex()), item.post.digest) == item.post.digest:
-        plan.decisions.append((rival.digest, EQUIVOCATION, now))
+        plan.decisions.append((rival.digest, EQUIVOCATION, now, rival.published))
         plan.replaced.append((rival, item))
         _store(item, digest, before, plan, now)
         return Added.REPLACED
-    plan.decisions.append((digest, EQUIVOCATION, now))
+    plan.decisions.append((digest, EQUIVOCATION, now, item.post.published))
     plan.lost.append((rival, item))
+    _enter(plan.shown, item, digest, before, plan)
     return Added.LOST
+
+
+def _enter(
+    shown: dict[int, list[Item]], item: Incoming, digest: bytes, before: _Before, plan: _Plan
+) -> None:
+    if item.post.published >= plan.floor:
+        for key in item.pools:
+            shown[before.pools[key]].append((item.post.published, digest))
 
 
 def _store(item: Incoming, digest: bytes, before: _Before, plan: _Plan, now: int) -> None:
@@ -206,6 +244,7 @@ def _store(item: Incoming, digest: bytes, before: _Before, plan: _Plan, now: int
         )
     )
     plan.changes.append((sequence, MODEL_NAME, KIND_ADD, digest, sequence))
+    _enter(plan.shown, item, digest, before, plan)
     plan.tags += [(sequence, tag) for tag in content.tags]
     plan.pools += [(before.pools[key], sequence, sequence) for key in item.pools]
     plan.announcements += [
@@ -231,6 +270,9 @@ def _merge(item: Incoming, held: _Held, before: _Before, plan: _Plan, limits: Li
     if not further:
         return
     plan.sequence += 1
+    if held.published >= plan.floor:
+        for key in further:
+            plan.shown_again[before.pools[key]].append((held.published, held.digest))
     # Only a post that was published here, and is now again, gets announced in a further pool
     local = held.received_from is None and item.received_from is None
     plan.changes.append((plan.sequence, MODEL_NAME, KIND_SCOPE, held.digest, held.id))
@@ -244,10 +286,7 @@ def _merge(item: Incoming, held: _Held, before: _Before, plan: _Plan, limits: Li
 def _write(connection: Connection, plan: _Plan, now: int, limits: Limits) -> None:
     if plan.replaced or plan.lost:
         _keep_evidence(connection, plan, now, limits)
-    gone = [held.id for held, _ in plan.replaced]
-    delete_among(connection, post_tag, "post", "bigint", gone)
-    delete_among(connection, post_pool, "post", "bigint", gone)
-    delete_among(connection, post, "id", "bigint", gone)
+    remove_posts(connection, [held.id for held, _ in plan.replaced])
     insert_rows(connection, post, plan.posts)
     insert_rows(connection, change, plan.changes)
     insert_rows(connection, post_pool, plan.pools)
@@ -259,6 +298,19 @@ def _write(connection: Connection, plan: _Plan, now: int, limits: Limits) -> Non
         connection.execute(statement.values(signatures=bindparam("packed")), plan.signatures)
     decided = [row[1] for row in plan.posts] + [row[0] for row in plan.decisions]
     delete_among(connection, gap, "digest", "bytea", decided)
+    count_posts(
+        connection,
+        ((row[3], row[5]) for row in plan.posts),
+        ((origin_of(GlobalId(held.global_id)), held.size) for held, _ in plan.replaced),
+    )
+
+
+def _show(connection: Connection, plan: _Plan, limits: Limits) -> None:
+    """Enter what the run shows into the sets of its pools."""
+    for pool_id in sorted({*plan.shown, *plan.shown_again}):
+        again = missing_items(connection, pool_id, plan.shown_again[pool_id])
+        items = [*plan.shown[pool_id], *again]
+        enter_items(connection, pool_id, items, limits.summary_items_max)
 
 
 def _keep_evidence(connection: Connection, plan: _Plan, now: int, limits: Limits) -> None:

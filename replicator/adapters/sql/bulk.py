@@ -24,13 +24,36 @@ def insert_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
     """Insert rows; each has a value for every column of ``table``, in its order."""
     if not rows:
         return
-    statement = _insert_sql(table, connection.dialect.name)
+    _execute_rows(connection, _insert_sql(table, connection.dialect.name), rows)
+
+
+def put_rows(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+    """As `insert_rows`; a row whose primary key is there already takes its place."""
+    if rows:
+        _execute_rows(connection, _put_sql(table, connection.dialect.name), rows)
+
+
+def _execute_rows(connection: Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
     if connection.dialect.name == "sqlite":
         connection.exec_driver_sql(statement, list(rows))
     else:
         connection.exec_driver_sql(
             statement, tuple([*column] for column in zip(*rows, strict=True))
         )
+
+
+def rows_of(connection: Connection, statement: str, *parameters: Any) -> list[Any]:
+    """Return the rows of a statement; its parameters are marked by ``?`` for both databases."""
+    return list(connection.exec_driver_sql(_marked(connection, statement), parameters))
+
+
+def execute(connection: Connection, statement: str, *parameters: Any) -> int:
+    """Run a statement that writes, marked as for `rows_of`; return how many rows it changed."""
+    return connection.exec_driver_sql(_marked(connection, statement), parameters).rowcount
+
+
+def _marked(connection: Connection, statement: str) -> str:
+    return statement if connection.dialect.name == "sqlite" else statement.replace("?", "%s")
 
 
 def rows_among(
@@ -75,6 +98,14 @@ def _insert_sql(table: Table, dialect: str) -> str:
     arrays = ", ".join(f"%b::{_type_name(column.type)}[]" for column in table.columns)
     source = f"unnest({arrays})"
     return " ".join(("INSERT INTO", table.name, f"({names})", "SELECT * FROM", source))
+
+
+@lru_cache(maxsize=64)
+def _put_sql(table: Table, dialect: str) -> str:
+    key = ", ".join(column.name for column in table.primary_key)
+    rest = [column.name for column in table.columns if column not in {*table.primary_key}]
+    changes = ", ".join(f"{name} = excluded.{name}" for name in rest)
+    return f"{_insert_sql(table, dialect)} ON CONFLICT ({key}) DO UPDATE SET {changes}"
 
 
 def _type_name(type_: TypeEngine[Any]) -> str:

@@ -2,10 +2,10 @@
 
 Runs inside a transaction that the caller opened; writes nothing. A page reads refs first, cuts
 them by number and bytes, and only then the content of those that are left. Its query walks the
-log by its key and stops at the limit, or at `Limits.scan_rows_max` entries, whichever is first:
-sequences are dense, so that bound is an addition. A reader of everything sees each post once; a
-reader of one pool likewise; of several pools, a post that joined them at different times may come
-once more (readers know it by its digest). A post that lost an equivocation is passed over.
+log by its key and stops at the limit, or at `Limits.scan_rows_max` sequences from the next entry
+on, whichever is first: any number of removed entries are passed at once. A reader of everything
+sees each post once; a reader of one pool likewise; of several pools, a post that joined them at
+different times may come once more (readers know it by its digest).
 """
 
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, false, select, union
 
-from replicator.adapters.sql.adding import last_sequence
-from replicator.adapters.sql.bulk import rows_among
+from replicator.adapters.sql.bulk import rows_among, rows_of
 from replicator.adapters.sql.lookups import pool_ids
+from replicator.adapters.sql.removing import last_sequence
 from replicator.adapters.sql.schema import KIND_ADD, announcement, change, post, post_pool, post_tag
 from replicator.limits import Limits
 from replicator.node.ports import LanePage, Peer, Query
@@ -30,7 +30,7 @@ class Found(NamedTuple):
 
     rows: list[tuple[int, int, Ref]]
     upto: int
-    more: bool
+    remaining: int
 
 
 def start_of(connection: Connection, log_id: bytes, after: Position | None) -> int:
@@ -58,7 +58,7 @@ def read_page(connection: Connection, query: Query, after: int, limits: Limits) 
     """Return the next refs of the log after ``after`` that ``query`` asks for."""
     # Read before the rows: all entries up to the last one are committed and stay
     last = last_sequence(connection)
-    upto = min(last, after + limits.scan_rows_max)
+    upto = min(last, _next_entry(connection, after, last) - 1 + limits.scan_rows_max)
     statement = _rows(query, after, upto)
     if query.scopes is not None:
         pools = sorted(pool_ids(connection, query.scopes).values())
@@ -70,7 +70,14 @@ def read_page(connection: Connection, query: Query, after: int, limits: Limits) 
     kept = _cut(rows, [row[2].size for row in rows], query.bytes_max)
     if kept and (len(kept) < len(rows) or len(rows) == query.limit):
         upto = kept[-1][0]
-    return Found(kept, upto, upto < last)
+    return Found(kept, upto, last - upto)
+
+
+def _next_entry(connection: Connection, after: int, last: int) -> int:
+    """Return the sequence of the first entry after ``after``, or one beyond the last."""
+    statement = "SELECT min(sequence) FROM change WHERE sequence > ?"
+    found: int | None = rows_of(connection, statement, after)[0][0]
+    return last + 1 if found is None else found
 
 
 def _rows(query: Query, after: int, upto: int) -> Select[Any]:
@@ -134,8 +141,7 @@ def read_lane(
     last = last_sequence(connection)
     ids = sorted(pool_ids(connection, pools).values())
     rows = _lane_rows(connection, ids, (peer.pushed, last), limit) if ids else []
-    # a row without its post is one that lost an equivocation
-    due = [row for row in rows if row.digest is not None and row.received_from != peer.id]
+    due = [row for row in rows if row.received_from != peer.id]
     kept = _cut(due, [row.size for row in due], bytes_max)
     if len(kept) < len(due):
         upto = kept[-1].sequence
@@ -169,7 +175,7 @@ def _lane_rows(
     columns = (post.c.global_id, post.c.digest, post.c.published, post.c.size)
     statement = (
         select(entries.c.sequence, *columns, post.c.received_from)
-        .join_from(entries, post, post.c.id == entries.c.post, isouter=True)
+        .join_from(entries, post, post.c.id == entries.c.post)
         .order_by(entries.c.sequence)
         .limit(limit)
     )

@@ -13,6 +13,7 @@ writes ``sqlite:///path?synchronous=full`` and pays one disk flush per transacti
 """
 
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,11 +25,15 @@ from sqlalchemy.engine import URL, make_url
 
 from replicator.adapters.sql import sqlite
 from replicator.adapters.sql.bounds import BUSY_SECONDS, WRITES
-from replicator.errors import ConfigurationError, StoreUnavailable
+from replicator.errors import ConfigurationError, StoreFull, StoreUnavailable
 
 _SYNCHRONOUS: Final = ("normal", "full")
 _UNDEFINED_TABLE: Final = "42P01"
 """SQLSTATE of a table that is not there (PostgreSQL, appendix A)."""
+_DISK_FULL: Final = "53100"
+"""SQLSTATE of a disk without room."""
+_PRIMARY_CODE: Final = 0xFF
+"""The part of an SQLite result code that names the error; the rest says more about it."""
 _POSTGRES: Final = "replicator.adapters.sql.postgres"
 """Loaded where a URL asks for it: what it needs would be a burden to those who use SQLite."""
 
@@ -75,12 +80,12 @@ class Database:
         else:
             postgres = import_module(_POSTGRES)
             self._engine = postgres.make_engine(parsed, read_only=read_only, binary=not migrates)
-        self._url = parsed
+        self.url = parsed
         self._process = os.getpid()
         self._turn = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"Database({self._url.render_as_string(hide_password=True)})"
+        return f"Database({self.url.render_as_string(hide_password=True)})"
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -91,6 +96,19 @@ class Database:
         """
         with translated(), self._connect() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def viewing(self) -> Iterator[Connection]:
+        """Open a transaction that reads, all of whose statements see the same moment.
+
+        Raises:
+            StoreUnavailable, ConfigurationError: see `translated`.
+        """
+        with translated(), self._connect() as connection:
+            if connection.dialect.name != "sqlite":  # which does so anyway
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
@@ -146,13 +164,16 @@ def translated() -> Iterator[None]:
     """Turn the driver's errors into ours, at the edge.
 
     Raises:
-        StoreUnavailable: no connection, no lock in time, the disk is full, the server went away.
+        StoreFull: the disk, or what the database may use of it, is full.
+        StoreUnavailable: no connection, no lock in time, the server went away.
         ConfigurationError: the tables are not there, or the file is no database.
     """
     try:
         yield
     except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
         reason = str(getattr(error, "orig", None) or error).strip()
+        if _is_full(error):
+            raise StoreFull(f"the database has no room: {reason}") from error
         if "no such table" in reason or "unable to open database file" in reason:
             raise ConfigurationError(
                 f"the database is not set up ({reason}): run `replicator migrate`"
@@ -172,3 +193,9 @@ def translated() -> Iterator[None]:
         if error.connection_invalidated:
             raise StoreUnavailable("the connection to the database broke") from error
         raise
+
+
+def _is_full(error: Exception) -> bool:
+    cause = getattr(error, "orig", None)
+    code = getattr(cause, "sqlite_errorcode", 0) & _PRIMARY_CODE
+    return code == sqlite3.SQLITE_FULL or getattr(cause, "sqlstate", None) == _DISK_FULL

@@ -8,9 +8,10 @@ from typing import Final
 
 from sqlalchemy import Connection, func, select
 
-from replicator.adapters.sql.bulk import rows_among
+from replicator.adapters.sql.bulk import rows_among, rows_of
 from replicator.adapters.sql.packing import unpack_signatures
-from replicator.adapters.sql.schema import change, gap, peer, post
+from replicator.adapters.sql.removing import log_state
+from replicator.adapters.sql.schema import decision, gap, peer
 from replicator.node.ports import Totals
 from replicator.protocol.ids import Digest, GlobalId, KeyText
 from replicator.protocol.post import Post, Ref
@@ -102,11 +103,17 @@ def all_digests(connection: Connection) -> list[tuple[Digest, int]]:
     return [(Digest(digest.hex()), published) for digest, published in sorted(map(tuple, rows))]
 
 
-def count_all(connection: Connection) -> Totals:
+def count_all(connection: Connection, *, full: bool) -> Totals:
     """Return counts."""
+    state = log_state(connection)
+    ((posts, size),) = rows_of(connection, "SELECT sum(posts), sum(size) FROM origin")
     return Totals(
-        posts=connection.scalar(select(func.count()).select_from(post)) or 0,
-        last_change=connection.scalar(select(func.max(change.c.sequence))) or 0,
+        posts=int(posts or 0),
+        last_change=state.last,
         gaps=connection.scalar(select(func.count()).select_from(gap)) or 0,
         peers=connection.scalar(select(func.count()).select_from(peer)) or 0,
+        size=int(size or 0),
+        decided=connection.scalar(select(func.count()).select_from(decision)) or 0,
+        floor=state.floor,
+        full=full,
     )

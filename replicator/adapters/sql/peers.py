@@ -58,10 +58,18 @@ def _with_pools(rows: Sequence[Any], memberships: Sequence[Any]) -> list[Peer]:
     ]
 
 
-def put_peer(connection: Connection, node: NodeId, address: str | None, now: int) -> None:
-    """Add a peer, or give a known one another address (None keeps the present one)."""
+def put_peer(
+    connection: Connection,
+    node: NodeId,
+    address: str | None,
+    now: int,
+    peers_max: int | None = None,
+) -> bool:
+    """Add a peer, or give a known one another address; False where there is no place."""
     known = connection.scalar(select(func.count()).where(peer.c.node == node))
     if not known:
+        if peers_max is not None and _count_peers(connection) >= peers_max:
+            return False
         connection.execute(
             insert(peer).values(
                 node=node, address=address, pushed=0, clock_offset_ms=0, paused=False, added_at=now
@@ -69,6 +77,11 @@ def put_peer(connection: Connection, node: NodeId, address: str | None, now: int
         )
     elif address is not None:
         connection.execute(update(peer).where(peer.c.node == node).values(address=address))
+    return True
+
+
+def _count_peers(connection: Connection) -> int:
+    return connection.scalar(select(func.count()).select_from(peer)) or 0
 
 
 def put_memberships(connection: Connection, node: NodeId, pools: Collection[KeyText]) -> bool:

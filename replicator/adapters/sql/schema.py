@@ -1,6 +1,6 @@
 """The tables of the store as SQLAlchemy metadata; migrations make them, this describes them.
 
-Invariants: sequences of `change` are drawn by one writer at a time and are dense; a post's
+Invariants: sequences of `change` are drawn by one writer at a time, one after the other; a post's
 surrogate id is the sequence of the entry that added it; a post is visible in a pool from the
 sequence on that its `post_pool` row names. Text compares by code point (``COLLATE "C"``). Digests
 are their 32 bytes. There are no foreign keys: every row is written by the few functions of this
@@ -36,8 +36,11 @@ log = Table(
     "log",
     metadata,
     Column("id", LargeBinary, primary_key=True),
+    Column("floor", BigInteger, nullable=False, server_default="0"),
+    Column("last", BigInteger, nullable=False, server_default="0"),
 )
-"""One row: the random id of this database's change log."""
+"""One row: the random id of this database's change log, the floor of all posts, and the last
+sequence drawn, where the entry that shows it was removed."""
 
 post = Table(
     "post",
@@ -55,6 +58,7 @@ post = Table(
     Column("content", LargeBinary, nullable=False),
     Index("post_digest", "digest", unique=True),
     Index("post_global_id", "global_id", unique=True),
+    Index("post_node_published", "node", "published"),
 )
 """Posts held. ``received_from`` is null where the post was published here."""
 
@@ -93,12 +97,10 @@ announcement = Table(
     Column("pool", Integer, primary_key=True, autoincrement=False),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
     Column("post", BigInteger, nullable=False),
+    Index("announcement_post", "post"),
     sqlite_with_rowid=False,
 )
-"""This node announces a post in a pool: what lanes read, so that received posts cost them nothing.
-
-Rows stay, as those of the log do, when their post lost an equivocation.
-"""
+"""This node announces a post in a pool: what lanes read; received posts cost them nothing."""
 
 change = Table(
     "change",
@@ -109,7 +111,8 @@ change = Table(
     Column("digest", LargeBinary, nullable=False),
     Column("post", BigInteger, nullable=False),
 )
-"""The append-only log. ``kind``: `KIND_ADD` or `KIND_SCOPE`; never twice `KIND_ADD` of a digest."""
+"""The log. ``kind``: `KIND_ADD` or `KIND_SCOPE`; never twice `KIND_ADD` of a digest. Entries go
+with their post; their sequences are not drawn again."""
 
 KIND_ADD: Final = 1
 """A post was stored."""
@@ -122,9 +125,49 @@ decision = Table(
     Column("digest", LargeBinary, primary_key=True),
     Column("reason", _CodePoints, nullable=False),
     Column("decided_at", BigInteger, nullable=False),
+    Column("published", BigInteger, nullable=False, server_default="0"),
+    Index("decision_published", "published"),
     sqlite_with_rowid=False,
 )
-"""Digests decided against: refused by lasting policy, or lost an equivocation."""
+"""Digests decided against: refused by lasting policy, lost an equivocation, or expired. They are
+forgotten once the floor has passed their date."""
+
+reconciled = Table(
+    "reconciled",
+    metadata,
+    Column("pool", Integer, primary_key=True, autoincrement=False),
+    Column("published", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, primary_key=True),
+    sqlite_with_rowid=False,
+)
+"""What is reconciled within a pool: posts ever visible there and those decided against there.
+
+None enters below the floor; from the floor on each is held, or stands in `decision`."""
+
+summary = Table(
+    "summary",
+    metadata,
+    Column("pool", Integer, primary_key=True, autoincrement=False),
+    Column("published", BigInteger, primary_key=True, autoincrement=False),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("items", Integer, nullable=False),
+    Column("total", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Counts and sums of `reconciled`, in runs of its order: each entry stands for the items from its
+bound to before the next entry's; a pool's first bound is (0, empty). ``total`` is the sum of the
+digests modulo 2^256; numbers are little-endian."""
+
+origin = Table(
+    "origin",
+    metadata,
+    Column("node", _CodePoints, primary_key=True),
+    Column("posts", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("floor", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many posts of an origin are held, their canonical bytes, and its own floor (0: none)."""
 
 equivocation = Table(
     "equivocation",
@@ -172,6 +215,7 @@ gap = Table(
     Column("size", BigInteger, nullable=False),
     Index("gap_node_digest", "node", "digest", unique=True),
     Index("gap_digest", "digest"),
+    Index("gap_published", "published"),
 )
 """Refs that a pull passed and that could not be had yet, in the order they were noted."""
 
@@ -185,3 +229,15 @@ node_key = Table(
     Column("source", _CodePoints, nullable=False),
 )
 """Pinned node keys."""
+
+member = Table(
+    "member",
+    metadata,
+    Column("node", _CodePoints, primary_key=True),
+    Column("pools", _CodePoints, nullable=False),
+    Column("time", BigInteger, nullable=False),
+    Column("noted_at", BigInteger, nullable=False),
+    Column("offered", Boolean, nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+"""Introductions of pool members. ``pools``: keys with spaces between; documents are JSON."""

@@ -4,18 +4,32 @@ The work is in the modules beside this one; here stand the transactions and noth
 `engine` for what a transaction guarantees and `replicator.node.ports.Store` for the contract.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import Connection, select
 
-from replicator.adapters.sql import adding, changes, lookups, peers, schema
+from replicator.adapters.sql import (
+    adding,
+    changes,
+    expiring,
+    lookups,
+    peers,
+    removing,
+    roster,
+    schema,
+)
 from replicator.adapters.sql.engine import Database
+from replicator.adapters.sql.reconciled import SummedItems
+from replicator.adapters.sql.room import Room
 from replicator.errors import ConfigurationError
 from replicator.limits import Limits
 from replicator.node.ports import (
     Added,
     Incoming,
+    Keep,
     LanePage,
+    Member,
     Page,
     Peer,
     Pin,
@@ -26,6 +40,7 @@ from replicator.node.ports import (
 from replicator.protocol.cursor import decode_cursor
 from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
 from replicator.protocol.post import Post, Ref
+from replicator.rules.negentropy import Items
 
 
 class SqlStore:
@@ -36,11 +51,20 @@ class SqlStore:
             are there already (`migrate`). Nothing is opened before the first call.
         limits: bounds of pages, signatures, gaps and evidence.
         read_only: for a separate reader: every write fails.
+        quota_bytes: what the database may use before no further posts are taken (see `room`).
     """
 
-    def __init__(self, url: str, limits: Limits | None = None, *, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        limits: Limits | None = None,
+        *,
+        read_only: bool = False,
+        quota_bytes: int | None = None,
+    ) -> None:
         self._limits = limits or Limits()
         self._database = Database(url, read_only=read_only)
+        self._room = Room(self._database.url, quota_bytes, self._limits.disk_reserve_bytes)
         self._log_id: bytes | None = None
 
     def __repr__(self) -> str:
@@ -69,6 +93,7 @@ class SqlStore:
         if not items:
             return []
         with self._database.writing() as connection:
+            self._room.require(connection)
             return adding.add_posts(connection, items, now, self._limits)
 
     def publish(self, items: Sequence[Incoming], now: int) -> list[Added]:
@@ -76,12 +101,15 @@ class SqlStore:
         if not items:
             return []
         with self._database.writing() as connection:
+            self._room.require(connection)
             return adding.add_posts(connection, items, now, self._limits, publishing=True)
 
-    def decide(self, digests: Collection[Digest], reason: str, now: int) -> None:
-        """Record digests as decided against; a held one stays held."""
+    def decide(
+        self, refs: Collection[Ref], pools: Collection[KeyText], reason: str, now: int
+    ) -> None:
+        """Record posts as decided against, in pools; a held one stays held."""
         with self._database.writing() as connection:
-            adding.decide_against(connection, digests, reason, now)
+            adding.decide_against(connection, refs, pools, (reason, now), self._limits)
 
     def known(self, digests: Collection[Digest]) -> set[Digest]:
         """Return which of ``digests`` are held or decided against."""
@@ -126,7 +154,8 @@ class SqlStore:
             return Page(
                 tuple(posts[row[1]] for row in found.rows if row[1] in posts),
                 changes.cursor_at(connection, log_id, found.upto),
-                found.more,
+                found.remaining > 0,
+                found.remaining,
             )
 
     def ref_page(self, query: Query, after: Cursor | None) -> RefPage:
@@ -137,7 +166,8 @@ class SqlStore:
             start = changes.start_of(connection, log_id, position)
             found = changes.read_page(connection, query, start, self._limits)
             cursor = changes.cursor_at(connection, log_id, found.upto)
-            return RefPage(tuple(row[2] for row in found.rows), cursor, found.more)
+            refs = tuple(row[2] for row in found.rows)
+            return RefPage(refs, cursor, found.remaining > 0, found.remaining)
 
     def end_cursor(self) -> Cursor:
         """Return the cursor after the last change-log entry."""
@@ -152,12 +182,76 @@ class SqlStore:
     def last_change(self) -> int:
         """Return the sequence of the last change-log entry, 0 where there is none."""
         with self._database.reading() as connection:
-            return adding.last_sequence(connection)
+            return removing.last_sequence(connection)
 
     def totals(self) -> Totals:
         """Return counts."""
         with self._database.reading() as connection:
-            return lookups.count_all(connection)
+            return lookups.count_all(connection, full=self._room.is_full(connection))
+
+    # the reconciled set
+
+    @contextmanager
+    def reconciled(self, pool: KeyText, since: int) -> Iterator[Items]:
+        """Open the set that is reconciled within a pool, in one reading transaction."""
+        with self._database.viewing() as connection:
+            number = lookups.pool_ids(connection, [pool]).get(pool)
+            since = max(since, expiring.read_floor(connection))
+            yield SummedItems(connection, number, since)
+
+    # retention and room
+
+    def floor(self) -> int:
+        """Return the floor (ms): posts published before are neither kept nor taken."""
+        with self._database.reading() as connection:
+            return expiring.read_floor(connection)
+
+    def raise_floor(self, floor: int) -> None:
+        """Move the floor up, never down."""
+        with self._database.writing() as connection:
+            expiring.raise_floor(connection, floor)
+
+    def origin_floors(self, origins: Collection[NodeId]) -> dict[NodeId, int]:
+        """Return floors of origins that have one of their own, above the floor of all."""
+        with self._database.reading() as connection:
+            return expiring.read_origin_floors(connection, origins)
+
+    def expire(self, keep: Keep, now: int) -> int:
+        """Remove some of what is below a floor, or beyond what is kept of its origin.
+
+        SQLite uses the pages again that posts leave; its file shrinks by ``VACUUM`` alone.
+        """
+        with self._database.writing() as connection:
+            return expiring.expire(connection, keep, now, self._limits)
+
+    def is_full(self) -> bool:
+        """Tell whether there is no room for another post."""
+        with self._database.reading() as connection:
+            return self._room.is_full(connection)
+
+    # members of the pools
+
+    def note_member(self, member: Member, now: int) -> bool:
+        """Keep an introduction; False where a newer or equal one is kept already."""
+        with self._database.writing() as connection:
+            return roster.note_member(connection, member, now, self._limits.roster_entries_max)
+
+    def members(
+        self, pool: KeyText | None = None, after: NodeId | None = None, limit: int = 100
+    ) -> list[Member]:
+        """Return introductions (of one pool), by node id after ``after``."""
+        with self._database.reading() as connection:
+            return roster.read_members(connection, pool, after, limit)
+
+    def introductions(self, nodes: Collection[NodeId]) -> dict[NodeId, Member]:
+        """Return the kept introductions of ``nodes``; those without one are absent."""
+        with self._database.reading() as connection:
+            return roster.read_introductions(connection, nodes)
+
+    def drop_members(self, before: int) -> int:
+        """Forget introductions not renewed since ``before``; return how many."""
+        with self._database.writing() as connection:
+            return roster.drop_members(connection, before)
 
     # peers and cursors
 
@@ -171,10 +265,12 @@ class SqlStore:
         with self._database.reading() as connection:
             return peers.read_peer(connection, node)
 
-    def add_peer(self, node: NodeId, address: str | None, now: int) -> None:
-        """Add a peer, or give a known one another address (None keeps the present one)."""
+    def add_peer(
+        self, node: NodeId, address: str | None, now: int, *, peers_max: int | None = None
+    ) -> bool:
+        """Add a peer, or give a known one another address; False where there is no place."""
         with self._database.writing() as connection:
-            peers.put_peer(connection, node, address, now)
+            return peers.put_peer(connection, node, address, now, peers_max)
 
     def join_pools(self, node: NodeId, pools: Collection[KeyText]) -> bool:
         """Note memberships of a peer (added where it is none yet); True where one was new."""
@@ -223,6 +319,8 @@ class SqlStore:
         """Commit one pulled page at once; raise `CursorConflict` where the cursor moved."""
         with self._database.writing() as connection:
             peers.move_pulled(connection, node, before, after)
+            if posts:
+                self._room.require(connection)
             outcomes = adding.add_posts(connection, posts, now, self._limits)
             peers.put_gaps(connection, node, gaps, self._limits.gaps_per_peer_max)
             return outcomes
