@@ -93,13 +93,14 @@ def note_failure(
     now = node.clock.now()
     if isinstance(error, PeerUnavailable) and error.retry_after is not None:
         wait = error.retry_after or _BUSY_SECONDS
-        _change(node, peer, lambda seen: rules.busy(seen, wait, now, node.limits))
+        _change(node, peer, lambda seen: rules.busy(seen, wait, now, node.limits, slow=slow))
         return
-    failure = Failure(_end_of(error), str(error), began, now, slow)
+    failure = Failure(end_of(error), str(error), began, now, slow)
     _change(node, peer, lambda seen: rules.failed(seen, failure, node.limits, node.random))
 
 
-def _end_of(error: Exception) -> End:
+def end_of(error: Exception) -> End:
+    """Return by which of the four ends a call ended that raised ``error``."""
     match error:
         case PeerRefused(code="not-supported"):
             return "unsupported"
@@ -113,7 +114,8 @@ def _end_of(error: Exception) -> End:
 def _note_success(node: Node, peer: NodeId, seen: Breaker, *, slow: bool) -> None:
     # the common case costs no round trip: it was closed at full speed, and stays so
     if seen != Breaker() or slow:
-        _change(node, peer, lambda now_seen: rules.succeeded(now_seen, slow=slow))
+        now = node.clock.now()
+        _change(node, peer, lambda current: rules.succeeded(current, now, slow=slow))
 
 
 def forgive(node: Node, peer: NodeId) -> None:
@@ -123,7 +125,7 @@ def forgive(node: Node, peer: NodeId) -> None:
 
 def note_request(node: Node, peer: NodeId) -> bool:
     """Note that a peer spoke to us; return whether it may be called earlier because of that."""
-    return _change(node, peer, rules.spoken_to)
+    return _change(node, peer, lambda seen: rules.spoken_to(seen, node.limits))
 
 
 def _change(node: Node, peer: NodeId, change: Callable[[Breaker], Breaker]) -> bool:

@@ -338,6 +338,36 @@ def test_dropped_letters_are_gone_and_may_be_wanted_again(work: WorkState) -> No
     assert work.requeue([], NOW) == work.drop([]) == 0
 
 
+def test_letters_of_one_holder_may_be_meant(work: WorkState) -> None:
+    for holder in (A, B, C):
+        bury(work, holder, 0, NOW)
+    assert work.requeue([digest(0)], NOW, A) == 1
+    assert work.queued() == {A: 1}
+    assert work.drop([digest(0)], B) == 1
+    assert work.drop([digest(1)], C) == work.requeue([digest(0)], NOW, A) == 0
+    assert [letter.holder for letter in work.dead(10)] == [C]
+
+
+# hastening
+
+
+def test_hastening_makes_what_waits_due_and_leaves_leases_and_counts(work: WorkState) -> None:
+    work.want(A, refs(4), NOW)
+    work.want(B, refs(1, first=9), NOW)
+    failed = {digest(0): NOW + 9000, digest(1): NOW + 4000}
+    work.settle(leased(work, A, NOW, limit=2), Settlement(failed=failed), NOW)
+    standing = leased(work, A, NOW, limit=1)
+    assert work.hasten(A, NOW + 1) == 2
+    assert work.hasten(A, NOW + 1) == work.hasten(C, NOW) == 0
+    assert leased(work, A, NOW + 1).items == (
+        FetchItem(ref(3)),
+        FetchItem(ref(0), 1),
+        FetchItem(ref(1), 1),
+    )
+    assert numbers(standing) == [2]
+    assert work.settle(standing, Settlement(done=(digest(2),)), NOW + 1)
+
+
 # the index of holders
 
 

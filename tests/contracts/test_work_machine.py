@@ -134,13 +134,18 @@ class FetchQueueMachine(WorkMachine):
             twin, outcome, self.now
         )
 
-    @rule(number=st.integers(0, 4), again=st.booleans())
-    def requeue_or_drop(self, number: int, again: bool) -> None:
+    @rule(number=st.integers(0, 4), again=st.booleans(), holder=st.none() | HOLDERS)
+    def requeue_or_drop(self, number: int, again: bool, holder: NodeId | None) -> None:
         names = [digest(number)]
         if again:
-            assert self.redis.requeue(names, self.now) == self.memory.requeue(names, self.now)
+            requeued = self.redis.requeue(names, self.now, holder)
+            assert requeued == self.memory.requeue(names, self.now, holder)
         else:
-            assert self.redis.drop(names) == self.memory.drop(names)
+            assert self.redis.drop(names, holder) == self.memory.drop(names, holder)
+
+    @rule(holder=HOLDERS)
+    def hasten(self, holder: NodeId) -> None:
+        assert self.redis.hasten(holder, self.now) == self.memory.hasten(holder, self.now)
 
     @rule(holder=HOLDERS, rarely=st.integers(0, 3))
     def forget(self, holder: NodeId, rarely: int) -> None:

@@ -213,24 +213,40 @@ class MemoryFetchQueue(Exclusive):
         return [self._dead[name] for name in newest[: max(0, limit)]]
 
     @exclusive
-    def requeue(self, digests: Collection[Digest], now: int) -> int:
+    def requeue(self, digests: Collection[Digest], now: int, holder: NodeId | None = None) -> int:
         """Queue dead letters again with no attempts counted; return how many."""
         queued = 0
-        for digest, holder in sorted(self._dead, key=self._age):
-            room = self._limits.fetch_queue_items_max - len(self._queues.get(holder, {}))
-            if digest in digests and room > 0:
-                queue = self._queues.setdefault(holder, {})
-                queue[digest] = _Queued(self._dead.pop((digest, holder)).ref, now)
+        for name in self._letters(digests, holder):
+            queue = self._queues.get(name[1], {})
+            if len(queue) < self._limits.fetch_queue_items_max:
+                self._queues.setdefault(name[1], queue)
+                queue[name[0]] = _Queued(self._dead.pop(name).ref, now)
                 queued += 1
         return queued
 
     @exclusive
-    def drop(self, digests: Collection[Digest]) -> int:
-        """Remove dead letters; return how many."""
-        names = [name for name in self._dead if name[0] in digests]
+    def drop(self, digests: Collection[Digest], holder: NodeId | None = None) -> int:
+        """Remove dead letters, of all holders or of one; return how many."""
+        names = self._letters(digests, holder)
         for name in names:
             del self._dead[name]
         return len(names)
+
+    def _letters(
+        self, digests: Collection[Digest], holder: NodeId | None
+    ) -> list[tuple[Digest, NodeId]]:
+        """Return names of letters, oldest first."""
+        oldest = sorted(self._dead, key=self._age)
+        return [name for name in oldest if name[0] in digests and holder in (None, name[1])]
+
+    @exclusive
+    def hasten(self, holder: NodeId, now: int) -> int:
+        """Make items that wait for a later attempt due now; return how many."""
+        queue = self._queues.get(holder, {})
+        waiting = [item for item in queue.values() if item.at > now and not item.token]
+        for item in waiting:
+            item.at = now
+        return len(waiting)
 
     def _forget_holder(self, holder: NodeId) -> None:
         for item in self._queues.pop(holder, {}).values():

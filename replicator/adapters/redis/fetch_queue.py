@@ -124,16 +124,21 @@ class FetchWork:
         flat = _texts(self._server.run("dead", [self._keys.fetch], [max(0, limit)]))
         return [_letter(*letter) for letter in zip(flat, flat, flat, strict=True)]
 
-    def requeue(self, digests: Collection[Digest], now: int) -> int:
+    def requeue(self, digests: Collection[Digest], now: int, holder: NodeId | None = None) -> int:
         """Queue dead letters again with no attempts counted; return how many."""
-        args: list[Argument] = ["", now, WEEK_MS, self._limits.fetch_queue_items_max]
+        args: list[Argument] = [holder or "", now, WEEK_MS, self._limits.fetch_queue_items_max]
         args += [name_of(digest) for digest in digests]
         return int(self._server.run("requeue", [self._keys.fetch], args))
 
-    def drop(self, digests: Collection[Digest]) -> int:
-        """Remove dead letters; return how many."""
-        names = [name_of(digest) for digest in digests]
-        return int(self._server.run("drop", [self._keys.fetch], names))
+    def drop(self, digests: Collection[Digest], holder: NodeId | None = None) -> int:
+        """Remove dead letters, of all holders or of one; return how many."""
+        args = [holder or "", *(name_of(digest) for digest in digests)]
+        return int(self._server.run("drop", [self._keys.fetch], args))
+
+    def hasten(self, holder: NodeId, now: int) -> int:
+        """Make items that wait for a later attempt due now; return how many."""
+        args: list[Argument] = [holder, now, WEEK_MS]
+        return int(self._server.run("hasten", [self._keys.fetch], args))
 
 
 def _texts(answer: Sequence[bytes]) -> Iterator[str]:

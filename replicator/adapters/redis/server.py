@@ -19,6 +19,7 @@ _NAMES: Final = (
     "dead",
     "drop",
     "forget",
+    "hasten",
     "hold",
     "lease",
     "note_refusal",

@@ -209,11 +209,20 @@ class WorkState(Protocol):
     def dead(self, limit: int) -> list[DeadLetter]:
         """Return dead letters, newest first."""
 
-    def requeue(self, digests: Collection[Digest], now: int) -> int:
-        """Queue dead letters again with no attempts counted; return how many."""
+    def requeue(self, digests: Collection[Digest], now: int, holder: NodeId | None = None) -> int:
+        """Queue dead letters again with no attempts counted; return how many.
 
-    def drop(self, digests: Collection[Digest]) -> int:
-        """Remove dead letters; return how many."""
+        Letters of all holders are meant, or of one. Where the queue is full they stay dead.
+        """
+
+    def drop(self, digests: Collection[Digest], holder: NodeId | None = None) -> int:
+        """Remove dead letters, of all holders or of one; return how many."""
+
+    def hasten(self, holder: NodeId, now: int) -> int:
+        """Make items that wait for a later attempt due now; return how many.
+
+        Leased ones are left to their lease; attempts and suspicions stay as they are.
+        """
 
     # doorbells, leases, breakers
 

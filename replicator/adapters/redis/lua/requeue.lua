@@ -1,9 +1,9 @@
 -- uses: fetch_queue
 -- Queue dead letters again, due now, with no attempts counted.
 --
--- KEYS, ARGV[1..3]  see fetch_queue.lua; no single holder
+-- KEYS, ARGV[1..3]  see fetch_queue.lua; without a holder, letters of all of them are meant
 -- ARGV[4]   items one queue may hold
--- ARGV[5..] digests; letters of all their holders are meant
+-- ARGV[5..] digests
 -- Returns   how many letters were queued; one whose holder's queue is full stays dead
 -- Atomic    because a letter must be in one place
 --
@@ -15,7 +15,8 @@ for i = 5, #ARGV do wanted[ARGV[i]] = true end
 for _, name in ipairs(redis.call('ZRANGE', DEAD, 0, -1)) do
   local digest, of = string.match(name, '^(%S+) (%S+)$')
   local items = root .. 'items:' .. of
-  local letter = wanted[digest] and redis.call('HGET', LETTERS, name)
+  local meant = wanted[digest] and (holder == '' or holder == of)
+  local letter = meant and redis.call('HGET', LETTERS, name)
   if letter and redis.call('HLEN', items) < tonumber(ARGV[4]) then
     local new = redis.call('HSET', items, digest, string.match(letter, '^%d+ (%d+ %d+ %S+)'))
     if new == 1 then recount({ digest }, 1) end
