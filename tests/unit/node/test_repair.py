@@ -410,7 +410,7 @@ def test_dead_letters_are_tried_again_some_day_even_after_a_flush(
     assert [letter.ref for letter in beta.work.dead(10)] == [poison]
     if flushed:
         beta.work.flush()
-    live(pool, 3 * DAY, step=1_000)
+    live(pool, 3 * DAY, step=2_000)
     assert "poison" in beta.texts()
 
 
