@@ -49,7 +49,7 @@ def open_node(settings: Settings) -> Node:
         identity=identity,
         limits=limits,
         policy=settings.policy,
-        store=SqlStore(settings.database_url, limits),
+        store=SqlStore(settings.database_url, limits, quota_bytes=settings.disk_bytes_max),
         work=RedisWorkState(settings.work, settings.prefix, limits),
         doorbell=KombuDoorbell(settings.broker, settings.node_id, limits),
         transport=HttpTransport(connect_seconds=limits.connect_seconds),

@@ -3,6 +3,7 @@
 import pytest
 
 from replicator.adapters.keyfiles import KeyFiles
+from replicator.adapters.sql.migrate import migrate
 from replicator.bootstrap import close_node, open_node
 from replicator.errors import ConfigurationError
 from replicator.node.ports import Keep
@@ -40,3 +41,11 @@ def test_a_node_is_opened_with_what_its_settings_keep(home):
     node = open_node(load_settings(home, environ))
     close_node(node)
     assert (node.keep_days, node.keep, node.policy.roster) == (30, Keep(posts=10), "off")
+
+
+def test_the_database_of_a_node_is_bounded_as_its_settings_say(home):
+    migrate(load_settings(home, WORK).database_url)
+    for bound, full in (({}, False), ({"REPLICATOR_DISK_BYTES_MAX": "1"}, True)):
+        node = open_node(load_settings(home, {**WORK, **bound}))
+        assert node.store.is_full() is full
+        close_node(node)
