@@ -4,9 +4,10 @@ import msgspec
 import pytest
 
 from replicator.errors import ErrorCode, Malformed, Refusal
-from replicator.limits import Limits
+from replicator.limits import PROTOCOL_FLOOR, Limits
 from replicator.protocol import codec
 from replicator.protocol.messages import (
+    FRAME_BYTES_MAX,
     ErrorAnswer,
     Filter,
     Get,
@@ -18,12 +19,18 @@ from replicator.protocol.messages import (
     PutAnswer,
     PutItem,
     PutResult,
+    Reconcile,
+    ReconcileAnswer,
     RequestHead,
+    Roster,
+    RosterAnswer,
     UnsupportedAnswer,
 )
 from replicator.protocol.post import Content, PostSignature, Ref, SignedContent, post_of
+from replicator.protocol.signing import b64url
 
 LIMITS = Limits()
+FRAME_CHARS_MAX = 349_526
 DIGEST = "0f" * 32
 KEY = "ed25519:" + "A" * 43
 HEAD = {"protocol": "1.0", "model": {"name": "post", "version": "1.0"}}
@@ -102,7 +109,12 @@ def test_another_media_type_is_refused(header):
         Pull(filter=Filter(nodes=("a.example",), since=1, until=2, tags=("", "t"))),
         Pull(filter=Filter(except_nodes=("a", "b")), scope=KEY, after="c", limit=1, want="models"),
         Get(ids=("a.example/1",), digests=(DIGEST,)),
+        Get(digests=(DIGEST,), want="refs"),
         Get(),
+        Reconcile(scope=KEY, since=0, frame=""),
+        Reconcile(scope=KEY, since=2**53 - 1, frame="YQ-_"),
+        Roster(scope=KEY),
+        Roster(scope=KEY, introduction={"document": {"id": "a"}, "signatures": []}, after="a"),
     ],
 )
 def test_a_request_comes_back_as_it_went(media_type, message):
@@ -158,6 +170,44 @@ def test_a_bad_argument_is_named(arguments, place):
         codec.read({"type": "pull", **arguments}, Pull)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "place"),
+    [
+        ({"scope": None}, "scope"),
+        ({"scope": "pool"}, "scope"),
+        ({"since": None}, "since"),
+        ({"since": -1}, "since"),
+        ({"since": 2**53}, "since"),
+        ({"frame": None}, "frame"),
+        ({"frame": "YQ=="}, "frame"),
+        ({"frame": "Y Q"}, "frame"),
+        ({"frame": "Y+/Q"}, "frame"),
+        ({"frame": "YQ\n"}, "frame"),
+        ({"frame": "A" * (FRAME_CHARS_MAX + 1)}, "frame"),
+    ],
+)
+def test_a_bad_argument_of_reconcile_is_named(arguments, place):
+    tree = {"type": "reconcile", "scope": KEY, "since": 0, "frame": "YQ", **arguments}
+    given = {name: value for name, value in tree.items() if value is not None}
+    with pytest.raises(Malformed, match=place):
+        codec.read(given, Reconcile)
+
+
+@BOTH
+def test_the_longest_frame_fits_a_message_of_every_node(media_type):
+    frame = b64url(b"\xff" * FRAME_BYTES_MAX)
+    assert len(frame) == FRAME_CHARS_MAX
+    for tree, kind in (
+        (codec.request_tree(Reconcile(scope=KEY, since=0, frame=frame)), Reconcile),
+        (codec.answer_tree(ReconcileAnswer(since=0, frame=frame)), ReconcileAnswer),
+    ):
+        body = codec.encode(media_type, tree)
+        assert len(body) < PROTOCOL_FLOOR["message_bytes_max"] // 2
+        assert codec.read(codec.decode(media_type, body, LIMITS), kind).frame == frame
+    with pytest.raises(ValueError, match="reconcile_frame_bytes"):
+        Limits(reconcile_frame_bytes_max=FRAME_BYTES_MAX + 1)
+
+
 def test_unknown_members_of_a_message_are_ignored_and_of_content_are_not():
     tree = {"type": "pull", "filter": {"future": 1}, "future": [], "model": {"future": 1}}
     assert codec.read(tree, Pull) == Pull(filter=Filter())
@@ -206,6 +256,14 @@ def test_complaints_are_short_and_fit_to_stand_in_a_document():
     [
         PullAnswer(refs=(), cursor="c"),
         PullAnswer(models=(), cursor="c", more=True),
+        PullAnswer(refs=(), cursor="c", remaining=0),
+        PullAnswer(refs=(), cursor="c", remaining=5),
+        GetAnswer(),
+        GetAnswer(refs=()),
+        ReconcileAnswer(since=5),
+        ReconcileAnswer(since=0, frame="YQ"),
+        RosterAnswer(introductions=()),
+        RosterAnswer(introductions=({"document": {}, "signatures": []},), more=True),
         GetAnswer(models=(), missing=(Missing(id="a/1"), Missing(digest=DIGEST, declined=True))),
         PutAnswer(
             items=(PutItem(PutResult.STORED, DIGEST), PutItem(PutResult.REFUSED, reason="no"))
@@ -222,6 +280,20 @@ def test_complaints_are_short_and_fit_to_stand_in_a_document():
 def test_an_answer_comes_back_as_it_went(media_type, answer):
     tree = through(media_type, codec.answer_tree(answer))
     assert codec.read_answer(tree, type(answer)) == answer
+
+
+@BOTH
+def test_only_what_an_answer_has_is_written(media_type):
+    head = {"status", "protocol", "model"}
+    for answer, members in (
+        (GetAnswer(models=()), {"models"}),
+        (GetAnswer(refs=(), missing=(Missing(id="a/1"),)), {"refs", "missing"}),
+        (ReconcileAnswer(since=0), {"since"}),
+        (ReconcileAnswer(since=0, frame=""), {"since", "frame"}),
+        (RosterAnswer(introductions=()), {"introductions"}),
+        (PullAnswer(refs=(), cursor="c", remaining=0), {"refs", "cursor", "remaining"}),
+    ):
+        assert set(through(media_type, codec.answer_tree(answer))) == head | members
 
 
 def test_an_unknown_error_code_counts_as_unexpected():
