@@ -117,8 +117,9 @@ class Step(NamedTuple):
     """What the initiator learned from one answer.
 
     Args:
-        have: digests that the other side lacks, in order.
-        need: digests that we lack. A dishonest peer may name some that we hold.
+        have: digests that the other side lacks. Where frames were full, a later step may name some
+            again.
+        need: digests that we lack; likewise. A dishonest peer may name some that we hold.
         message: what to send next; None: the sets are compared, nothing is left to ask.
     """
 
