@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install --require-hashes --only-binary :all:
 
 # Lanes run in this order, the quick ones first.
-LANES := unit contracts conformance integration system
+LANES := unit contracts conformance simulation integration system
 # More pytest options, for example: make test PYTEST_ARGS="-k repair -x"
 PYTEST_ARGS ?=
 
@@ -59,8 +59,8 @@ test-full: $(VENV)/.dev ## the same with the slow tests, and those of RabbitMQ w
 	@.ci/lanes -m "not soak$(if $(RABBITMQ),, and not rabbitmq)$(if $(NEGENTROPY),, and not negentropy_js)" \
 		$(PYTEST_ARGS) -- $(LANES)
 
-soak: $(VENV)/.dev ## run the soak tests: half an hour of kills at other seeds
-	@.ci/lanes -m "soak" --timeout 0 $(PYTEST_ARGS) -- system
+soak: $(VENV)/.dev ## run the soak tests: 20,000 simulated seeds, and half an hour of kills
+	@.ci/lanes -m "soak" --timeout 0 $(PYTEST_ARGS) -- simulation system
 
 check: $(VENV)/.dev ## format, lint, types, import directions and the fast tests
 	$(BIN)/ruff format --check .

@@ -35,6 +35,9 @@ COMMANDS: Final = {
     "doctor": Entry(f"{_HERE}.doctor:doctor", "Check everything this node needs."),
     "migrate": Entry(f"{_HERE}.init:migrate", "Bring the database to this version's schema."),
     "demo": Entry(f"{_HERE}.demo:demo", "Run a pool of three nodes on this machine."),
+    "simulate": Entry(
+        "replicator.simulator.command:simulate", "Simulate a pool with faults, from a seed."
+    ),
 }
 
 

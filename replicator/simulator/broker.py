@@ -32,7 +32,7 @@ class SimDoorbell:
 
     def _send(self, ring: Ring) -> None:
         machine, world = self._machine, self._machine.world
-        world.tally.messages += 1
+        world.tally.message(ring.task)
         chance, faults = world.chance, world.faults
         if faults.strikes(machine, faults.plan.doorbell_loss, "doorbell-loss"):
             return

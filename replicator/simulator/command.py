@@ -1,7 +1,6 @@
 """The command `replicator simulate`: run seeds, print what happened and what it cost."""
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -45,7 +44,7 @@ def simulate(ctx: click.Context, /, seed: int, seeds: int, *, as_json: bool, **o
 def summary(outcome: Outcome) -> dict[str, Any]:
     """Return what programs read of a run."""
     plan, posts = outcome.plan, max(1, outcome.plan.posts)
-    cost = asdict(outcome.tally)
+    cost = outcome.tally.totals()
     return {
         "seed": outcome.order.seed,
         "nodes": plan.nodes,
@@ -57,6 +56,7 @@ def summary(outcome: Outcome) -> dict[str, Any]:
         "command": outcome.order.command,
         "virtual_seconds": outcome.virtual_ms / 1000,
         "totals": cost,
+        "by_task": {task: dict(count) for task, count in sorted(outcome.tally.by_task.items())},
         "per_post": {name: round(value / posts, 3) for name, value in cost.items()},
         "timeline_digest": outcome.digest,
     }

@@ -35,7 +35,7 @@ from replicator.simulator.scheduler import NodeClock
 if TYPE_CHECKING:
     from replicator.simulator.world import World
 
-_SLOTS = {"gateway": 8, "answers": 2, "lanes": 4}
+_SLOTS = {"gateway": 8, "answers": 2, "lanes": 8}
 _OUTAGES: dict[str, type[ReplicatorError]] = {
     "work": WorkUnavailable,
     "store": StoreUnavailable,

@@ -36,6 +36,7 @@ class Call:
         self._world = world
         self._fiber = fiber
         self.source = source
+        self.task: str = fiber.notes["kind"]
         self.bytes_max = bytes_max
         self.over = False
 
@@ -106,7 +107,7 @@ class Network:
         if fiber is None:
             raise RuntimeError("only a fiber may call a peer")
         call = Call(world, source, fiber, bytes_max)
-        world.tally.request(headers, body)
+        world.tally.request(call.task, headers, body)
         deadline = PeerUnavailable(f"no answer within {seconds:.0f} s")
         world.scheduler.after(seconds * 1000, lambda: call.end(deadline))
         target = world.by_address.get(address)
@@ -228,7 +229,7 @@ class Network:
 
     def _travel(self, call: Call, machine: "Machine", reply: Reply) -> None:
         world, faults = self._world, self._world.faults
-        world.tally.answer(reply)
+        world.tally.answer(call.task, reply)
         outcome = _wire_answer(reply, call.bytes_max)
         if faults.cut(machine, call.source):
             return

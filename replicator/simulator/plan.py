@@ -6,7 +6,7 @@ peers that are dead, slow or lie.
 """
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -138,13 +138,15 @@ def draw(order: Order) -> Plan:
     if order.faults not in RATES:
         raise ValueError(f"unknown faults {order.faults!r}; known: {', '.join(RATES)}")
     chance = random.Random(f"{order.seed}/plan")
-    nodes, posts = chance.randint(3, 12), min(chance.randint(20, 300), chance.randint(20, 300))
+    # small pools more often than large ones: they find as much, for less
+    nodes = min(chance.randint(3, 12), chance.randint(3, 12))
+    posts = min(chance.randint(20, 300), chance.randint(20, 300))
     nodes = nodes if order.nodes is None else order.nodes
     posts = posts if order.posts is None else order.posts
     if not 2 <= nodes <= 100 or not 1 <= posts <= 100_000:
         raise ValueError("a simulation has 2 to 100 nodes and 1 to 100,000 posts")
-    publish_ms = chance.randint(20, 60) * 1000
-    plan = Plan(order, nodes, posts, publish_ms, publish_ms + chance.randint(5, 40) * 1000)
+    publish_ms = chance.randint(20, 50) * 1000
+    plan = Plan(order, nodes, posts, publish_ms, publish_ms + chance.randint(5, 30) * 1000)
     rate = RATES[order.faults]
     kinds = {kind for kind in Fault if chance.random() < rate}
     _cast(plan, kinds, chance)
@@ -203,45 +205,64 @@ def _times(plan: Plan, kinds: set[Fault], chance: random.Random) -> None:
     if not shaken:
         kinds.difference_update(_TIMED)
         return
-
-    def moment() -> int:
-        return chance.randint(1_000, max(2_000, plan.publish_ms))
-
-    def some() -> range:
-        return range(chance.randint(1, 4))
-
-    def span(nodes: frozenset[int], port: str = "") -> Span:
-        begin = moment()
-        return Span(begin, min(plan.heal_ms, begin + chance.randint(5_000, 40_000)), nodes, port)
-
-    for kind, process in ((Fault.CRASH, True), (Fault.POWER, False)):
-        for _ in some() if kind in kinds else ():
-            name = chance.choice(("gateway", "answers", "lanes")) if process else None
-            plan.crashes.append(
-                Crash(
-                    at=moment(),
-                    node=chance.choice(shaken),
-                    process=name,
-                    steps=chance.randint(1, 60) if process else 1,
-                    away=chance.randint(500, 20_000),
-                    flush=Fault.FLUSH in kinds and chance.random() < 0.5,
-                )
-            )
+    times = _Times(plan, shaken, chance)
+    if Fault.CRASH in kinds:
+        plan.crashes += [times.crash(flush=Fault.FLUSH in kinds) for _ in times.some()]
+    if Fault.POWER in kinds:
+        plan.crashes += [times.power_cut(flush=Fault.FLUSH in kinds) for _ in times.some()]
     if Fault.FLUSH in kinds:
-        plan.flushes = [(moment(), chance.choice(shaken)) for _ in some()]
+        plan.flushes = [(times.moment(), chance.choice(shaken)) for _ in times.some()]
     if Fault.PARTITION in kinds:
-        for _ in some():
-            side = frozenset(number for number in shaken if chance.random() < 0.5)
-            plan.partitions.append(span(side or frozenset(shaken[:1])))
+        plan.partitions = [times.partition() for _ in times.some()]
     if Fault.OUTAGE in kinds:
-        for _ in some():
-            port = chance.choice(("work", "store", "doorbell"))
-            plan.outages.append(span(frozenset({chance.choice(shaken)}), port))
+        plan.outages = [times.outage() for _ in times.some()]
     if Fault.SKEW in kinds:
         for number in chance.sample(shaken, chance.randint(1, len(shaken))):
-            plan.skews[number] = chance.randint(-4 * 3_600_000, 4 * 3_600_000)
+            plan.skews[number] = chance.randint(-_SKEW_MS, _SKEW_MS)
 
 
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Draws moments and spans for the nodes that are not calm."""
+
+    plan: Plan
+    shaken: list[int]
+    chance: random.Random
+
+    def some(self) -> range:
+        return range(self.chance.randint(1, 4))
+
+    def moment(self) -> int:
+        return self.chance.randint(1_000, self.plan.publish_ms)
+
+    def crash(self, *, flush: bool) -> Crash:
+        return Crash(
+            at=self.moment(),
+            node=self.chance.choice(self.shaken),
+            process=self.chance.choice(("gateway", "answers", "lanes")),
+            steps=self.chance.randint(1, 60),
+            away=self.chance.randint(500, 20_000),
+            flush=flush and self.chance.random() < 0.5,
+        )
+
+    def power_cut(self, *, flush: bool) -> Crash:
+        return replace(self.crash(flush=flush), process=None)
+
+    def span(self, nodes: frozenset[int], port: str = "") -> Span:
+        begin = self.moment()
+        end = min(self.plan.heal_ms, begin + self.chance.randint(5_000, 40_000))
+        return Span(begin, end, nodes, port)
+
+    def partition(self) -> Span:
+        side = frozenset(number for number in self.shaken if self.chance.random() < 0.5)
+        return self.span(side or frozenset(self.shaken[:1]))
+
+    def outage(self) -> Span:
+        port = self.chance.choice(("work", "store", "doorbell"))
+        return self.span(frozenset({self.chance.choice(self.shaken)}), port)
+
+
+_SKEW_MS: Final = 4 * 3_600_000
 _TIMED: Final = (
     Fault.CRASH,
     Fault.POWER,
@@ -259,7 +280,7 @@ def limits_of(plan: Plan) -> Limits:
     a run of twelve nodes as in one of three.
     """
     pairs = plan.nodes * (plan.nodes - 1)
-    period = max(10.0, pairs / 2.0)
+    period = max(10.0, pairs / 1.5)
     return Limits(
         retry_cap_seconds=30.0,
         malformed_base_seconds=5.0,

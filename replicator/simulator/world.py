@@ -17,6 +17,7 @@ from replicator.node.ports import Ring
 from replicator.node.pull import pull
 from replicator.node.reconciler import tick
 from replicator.node.repair import repair
+from replicator.node.roster import ask_members
 from replicator.node.upkeep import upkeep
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.signing import PrivateKey
@@ -148,7 +149,7 @@ class World:
         self.faults.schedule()
         board.schedule(self)
         for machine in self.machines.values():
-            self._beat(machine, "tick", self.chance.uniform(1_500, 4_000))
+            self._beat(machine, "tick", self.chance.uniform(2_000, 5_000))
             self._beat(machine, "upkeep", _UPKEEP_MS)
         liars.schedule(self)
 
@@ -257,6 +258,7 @@ _USES: Final[dict[str, Use]] = {
     "fetch": _by_peer(fetch),
     "pull": _by_peer(pull),
     "repair": _by_peer(repair),
+    "roster": _by_peer(ask_members),
     "tick": lambda process, _: tick(process.node),
     "upkeep": lambda process, _: upkeep(process.node),
 }

@@ -66,9 +66,10 @@ class Comparing(Monitor):
             return
         if self.world.scheduler.now - begun.at >= self.world.limits.slice_seconds * 1000:
             return  # its slice was over before it had seen everything
-        self._check(machine, begun.theirs, report.peer)
+        # what lost to another post of its id meanwhile cannot be given any more
+        self._check(machine, mate.store.held(begun.theirs), report.peer)
         if len(begun.mine) <= self.world.limits.items_max:
-            self._check(mate, begun.mine, machine.id)
+            self._check(mate, machine.store.held(begun.mine), machine.id)
 
     def _check(self, machine: "Machine", digests: set[Digest], other: NodeId) -> None:
         lost = digests - machine.store.known(digests) - self._wanted_at(machine)

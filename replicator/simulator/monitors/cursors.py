@@ -47,7 +47,7 @@ class LaneCursor(Monitor):
         self,
         machine: "Machine",
         _: Any,
-        new: bool,
+        new: Any,
         node: NodeId,
         pools: Any,
     ) -> None:

@@ -56,7 +56,7 @@ class Redelivery(Monitor):
         world.watch.on("work", "admit", self._on_admit)
         world.watch.on("work", "reply", self._on_reply)
 
-    def _on_admit(self, machine: "Machine", _: Any, took: bool, receipt: Any, *__: Any) -> None:  # noqa: FBT001
+    def _on_admit(self, machine: "Machine", _: Any, took: Any, receipt: Any, *__: Any) -> None:
         if took:
             self._admitted[receipt.token] = self.world.scheduler.now
 

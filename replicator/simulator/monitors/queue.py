@@ -1,4 +1,4 @@
-"""The fetch queue: leases have one owner, attempts have an answer, and nothing outgrows its room."""
+"""The fetch queue: leases have one owner, attempts an answer, and nothing outgrows its room."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ class LeaseOwner(Monitor):
         self,
         machine: "Machine",
         fiber: Fiber,
-        settled: bool,
+        settled: Any,
         lease: FetchLease,
         *_: Any,
     ) -> None:
@@ -67,7 +67,7 @@ class Attempts(Monitor):
         self,
         machine: "Machine",
         fiber: Fiber,
-        settled: bool,  # noqa: FBT001
+        settled: Any,
         lease: FetchLease,
         outcome: Settlement,
         now: int,

@@ -1,0 +1,34 @@
+"""Three hundred seeds of heavy faults end in equal sets; every kind of fault strikes often."""
+
+from collections import Counter
+
+import pytest
+
+from replicator.simulator.plan import Fault, Order
+from replicator.simulator.world import World
+
+SEEDS = 300
+SOAK_SEEDS = 20_000
+SOAK_CHUNK = 250
+CHUNK = 15
+"""Seeds of one test, so that two processes share the work evenly. Every kind of fault strikes in
+at least one seed of each chunk, and so in at least twenty of all."""
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
+def test_seeds_end_in_equal_sets_and_meet_every_kind_of_fault(first):
+    met = Counter()
+    for seed in range(first, first + CHUNK):
+        outcome = World(Order(seed)).run()
+        assert outcome.violation is None, f"{outcome.violation}\nreplay: {outcome.order.command}"
+        met.update(outcome.faults.keys())
+    assert set(met) == set(Fault)
+    assert SEEDS // CHUNK >= 20
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", range(0, SOAK_SEEDS, SOAK_CHUNK))
+def test_many_more_seeds_end_in_equal_sets(first):
+    for seed in range(first, first + SOAK_CHUNK):
+        outcome = World(Order(seed)).run()
+        assert outcome.violation is None, f"{outcome.violation}\nreplay: {outcome.order.command}"
