@@ -3,9 +3,9 @@
 Pure text: `replicator` starts Celery as child processes and never imports it. No secret stands on
 a command line: the children read URLs and passwords from the settings of ``REPLICATOR_HOME``.
 
-Two kinds of worker keep promise 3: ``answers`` consumes `requests` alone and never waits for a
-peer, so that two nodes that wait for each other's answers cannot lock up; ``lanes`` consumes all
-other queues in threads, because it mostly waits.
+Two kinds of worker keep promise 3: ``answers`` consumes `requests` and `ticks` and never waits for
+a peer, so that two nodes that wait for each other's answers cannot lock up, and no stalled peer
+delays a tick; ``lanes`` consumes all other queues in threads, because it mostly waits.
 """
 
 import sys
@@ -20,7 +20,9 @@ from replicator.protocol.ids import NodeId
 APP: Final = "workers.app"
 NAMES: Final = "workers.app:names"
 """The application without the bodies of tasks, for processes that run none."""
-LANES_OF_PEERS: Final[tuple[Lane, ...]] = tuple(lane for lane in LANES if lane != "requests")
+WITHOUT_PEERS: Final[tuple[Lane, ...]] = ("requests", "ticks")
+"""What calls no peer and takes milliseconds."""
+LANES_OF_PEERS: Final[tuple[Lane, ...]] = tuple(lane for lane in LANES if lane not in WITHOUT_PEERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +47,8 @@ class CeleryCommands:
         return {"REPLICATOR_HOME": str(self.home)}
 
     def answers(self, processes: int) -> list[str]:
-        """Return the command of the worker that answers requests, in ``processes`` children."""
-        return self._worker("answers", ("requests",), ["--pool", "prefork", "-c", str(processes)])
+        """Return the command of the worker of requests and ticks, in ``processes`` children."""
+        return self._worker("answers", WITHOUT_PEERS, ["--pool", "prefork", "-c", str(processes)])
 
     def lanes(self, threads: int) -> list[str]:
         """Return the command of the worker that speaks to peers, in ``threads`` threads."""

@@ -7,8 +7,15 @@ from typing import Final, Literal
 
 from replicator.protocol.ids import NodeId
 
-Lane = Literal["requests", "fanout", "fetch", "repair", "upkeep"]
-LANES: Final[tuple[Lane, ...]] = ("requests", "fanout", "fetch", "repair", "upkeep")
+Lane = Literal["requests", "fanout", "fetch", "repair", "upkeep", "ticks"]
+LANES: Final[tuple[Lane, ...]] = (
+    "requests",
+    "fanout",
+    "fetch",
+    "repair",
+    "upkeep",
+    "ticks",
+)
 
 
 def queue_name(node_id: NodeId, lane: Lane) -> str:

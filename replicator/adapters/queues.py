@@ -50,7 +50,7 @@ ROUTES: Final[Mapping[str, Route]] = MappingProxyType(
         "pull": Route("replicator.pull", "repair"),
         "repair": Route("replicator.repair", "repair"),
         "roster": Route("replicator.roster", "repair"),
-        "tick": Route("replicator.reconciler.tick", "upkeep"),
+        "tick": Route("replicator.reconciler.tick", "ticks"),
         "upkeep": Route("replicator.upkeep", "upkeep"),
     }
 )
@@ -78,7 +78,7 @@ def queue_of(url: str, node_id: NodeId, lane: Lane) -> Queue:
         "x-overflow": "reject-publish",
         "x-delivery-limit": DELIVERIES_MAX,
     }
-    if lane != "upkeep":
+    if lane not in ("upkeep", "ticks"):
         # A tick that expired or failed is replaced by the next one; every other poison is kept.
         arguments["x-dead-letter-exchange"] = f"{node_id}.dead"
         arguments["x-dead-letter-routing-key"] = f"{node_id}.dead"

@@ -32,7 +32,7 @@ def serve(home: Path) -> None:
 @click.option("--events", is_flag=True, help="Report tasks to Flower (doubles what a task costs).")
 @click.pass_obj
 def worker(home: Path, kind: str, *, events: bool) -> None:
-    """Run one worker: answers serves the requests of peers, lanes speaks to peers.
+    """Run one worker: answers serves peers and ticks, lanes speaks to peers.
 
     Start more of them, on any number of machines, to scale a node; all need the same home (or
     the same settings and keys), database and Valkey.

@@ -182,14 +182,14 @@ def test_the_beat_rings_and_old_ticks_are_dropped(
         worker_environment({"REPLICATOR_HOME": str(settings.home)}),
     )
     try:
-        eventually(lambda: queues.waiting("upkeep") == WAITING_MAX, "ticks that nobody takes")
-        holds(lambda: queues.waiting("upkeep") == WAITING_MAX, "no more than these", seconds=2)
-        worker = start_worker("lanes")
-        eventually(lambda: queues.waiting("upkeep") <= 1, "an empty queue")
+        eventually(lambda: queues.waiting("ticks") == WAITING_MAX, "ticks that nobody takes")
+        holds(lambda: queues.waiting("ticks") == WAITING_MAX, "no more than these", seconds=2)
+        worker = start_worker("answers")
+        eventually(lambda: queues.waiting("ticks") <= 1, "an empty queue")
         eventually(lambda: "Discarding revoked task: replicator" in worker.logs(), "old ticks")
         now = SystemClock().now()
         parts.store.add_peer(BETA, stalled, now)
-        eventually(lambda: parts.work.due("pull", BETA) > now, "new ticks")
+        eventually(lambda: parts.work.dues("pull", [BETA])[BETA] > now, "new ticks")
         assert list((settings.home / "run").glob("beat-schedule*"))
     finally:
         beat.remove()

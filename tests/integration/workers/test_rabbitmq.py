@@ -132,9 +132,9 @@ def beat(settings: Settings) -> Iterator[LocalProcess]:
 
 
 def test_ticks_that_nobody_takes_do_not_pile_up(rabbit: LocalRabbit, beat: LocalProcess) -> None:
-    upkeep = queue_name(NODE, "upkeep")
-    eventually(lambda: waiting(rabbit, upkeep) > 1, "ticks that nobody takes")
-    holds(lambda: waiting(rabbit, upkeep) <= WAITING_MAX, "no more than these", seconds=3)
+    ticks = queue_name(NODE, "ticks")
+    eventually(lambda: waiting(rabbit, ticks) > 1, "ticks that nobody takes")
+    holds(lambda: waiting(rabbit, ticks) <= WAITING_MAX, "no more than these", seconds=3)
     assert b"Error" not in beat.logs()
 
 
@@ -147,6 +147,7 @@ def test_workers_beat_and_doorbells_go_on_after_the_broker_was_killed(
     notes: Path,
 ) -> None:
     worker = start_worker("lanes")
+    ticking = start_worker("answers")
     doorbell = KombuDoorbell(settings.broker, settings.node_id)
     beta = NodeId("beta.example")
     doorbell.ring([Ring("announce", beta)])
@@ -163,5 +164,5 @@ def test_workers_beat_and_doorbells_go_on_after_the_broker_was_killed(
     eventually(lambda: len(lines(notes, "end")) == 2, "a task after", seconds=60)
     eventually(lambda: worker.logs().count("Task replicator.announce") == 2, "a doorbell after")
     # Ticks leave no line in a worker's log; without one they wait.
-    worker.teardown()
-    eventually(lambda: waiting(rabbit, queue_name(NODE, "upkeep")) > 0, "a tick after")
+    ticking.teardown()
+    eventually(lambda: waiting(rabbit, queue_name(NODE, "ticks")) > 0, "a tick after")

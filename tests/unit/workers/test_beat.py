@@ -13,7 +13,7 @@ from workers.app import NodeCelery, make_app
 from workers.beat import WAITING_MAX, NodeScheduler
 
 NODE = NodeId("alpha.example")
-UPKEEP = f"{NODE}.upkeep"
+TICKS = f"{NODE}.upkeep"
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def app(tmp_path: Path) -> Iterator[NodeCelery]:
     app = make_app(settings, bodies=False)
     yield app
     with app.connection_for_write() as connection:
-        connection.default_channel.queue_purge(UPKEEP)
+        connection.default_channel.queue_purge(TICKS)
     app.close()
 
 
@@ -36,7 +36,7 @@ def scheduler(app: NodeCelery, tmp_path: Path) -> Iterator[NodeScheduler]:
 
 
 def size(connection: Connection) -> int:
-    return int(connection.default_channel.queue_declare(UPKEEP).message_count)
+    return int(connection.default_channel.queue_declare(TICKS).message_count)
 
 
 def test_the_beat_of_a_node_is_this_one(app: NodeCelery) -> None:
@@ -57,7 +57,7 @@ def test_what_is_taken_is_rung_again(app: NodeCelery, scheduler: NodeScheduler) 
     with app.connection_for_write() as connection:
         for _ in range(10 * WAITING_MAX):
             scheduler.apply_entry(scheduler.schedule["tick"])
-            connection.default_channel.basic_get(UPKEEP, no_ack=True)
+            connection.default_channel.basic_get(TICKS, no_ack=True)
         scheduler.apply_entry(scheduler.schedule["tick"])
         assert size(connection) == 1
 

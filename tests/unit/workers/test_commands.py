@@ -13,8 +13,9 @@ def option(command: list[str], name: str) -> str:
     return command[command.index(name) + 1]
 
 
-def test_the_worker_that_answers_consumes_requests_alone() -> None:
-    assert option(COMMANDS.answers(2), "--queues") == "alpha.example.requests"
+def test_the_worker_that_answers_consumes_nothing_that_waits_for_a_peer() -> None:
+    queues = "alpha.example.requests,alpha.example.ticks"
+    assert option(COMMANDS.answers(2), "--queues") == queues
     assert option(COMMANDS.answers(2), "--pool") == "prefork"
 
 

@@ -85,7 +85,9 @@ def test_on_rabbitmq_queues_are_quorum_queues_and_poison_is_kept() -> None:
         assert queue.queue_arguments["x-queue-type"] == "quorum"
         assert queue.exchange.type == "topic"
         dead = queue.queue_arguments.get("x-dead-letter-exchange")
-        assert dead == (None if lane == "upkeep" else dead_letter_queue(NODE).exchange.name)
+        assert dead == (
+            None if lane in ("upkeep", "ticks") else dead_letter_queue(NODE).exchange.name
+        )
     assert configuration(settings_for(RABBIT))["broker_transport_options"]["confirm_publish"]
 
 
