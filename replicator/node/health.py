@@ -124,17 +124,18 @@ def forgive(node: Node, peer: NodeId) -> None:
 
 
 def note_request(node: Node, peer: NodeId) -> bool:
-    """Note that a peer spoke to us; return whether it may be called earlier because of that."""
-    return _change(node, peer, lambda seen: rules.spoken_to(seen, node.limits))
+    """Note that a peer spoke to us; return whether it may be called now because of that."""
+    changed = _change(node, peer, lambda seen: rules.spoken_to(seen, node.limits))
+    return changed is not None and lets_out(changed, node.clock.now())
 
 
-def _change(node: Node, peer: NodeId, change: Callable[[Breaker], Breaker]) -> bool:
-    """Replace a peer's breaker; return whether it is another one now."""
+def _change(node: Node, peer: NodeId, change: Callable[[Breaker], Breaker]) -> Breaker | None:
+    """Replace a peer's breaker; return the new one, None where nothing changed."""
     for _ in range(_RACES_MAX):
         seen = node.work.breakers([peer])[peer]
         changed = change(seen)
         if changed == seen:
-            return False
+            return None
         if node.work.set_breaker(peer, seen, changed):
-            return True
-    return False
+            return changed
+    return None

@@ -9,6 +9,7 @@ a call that began before the last counted failure says nothing new. A wait that 
 no attempt. What the peer says to us of its own accord is a reason to probe early.
 
 The caller stores the value by compare-and-set; a lost race is decided again on the new value.
+Times are of this node's clock; where it was put back, what it said before is not waited for.
 """
 
 import random
@@ -23,6 +24,8 @@ Verdict = Literal["closed", "probe", "open", "busy"]
 
 RAMP_STEPS: Final = 5
 """Successes after which a recovered peer gets full batches again (16, 32, 64, 128, 256, all)."""
+_STEP_MS: Final = 60_000
+"""A failure further in the future than this was counted before the clock was put back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,7 @@ def verdict(breaker: Breaker, now: int) -> Verdict:
         return "busy"
     if not breaker.failures:
         return "closed"
-    if max(breaker.next_at, breaker.probing_until) > now:
+    if max(breaker.next_at, breaker.probing_until) > now >= breaker.failed_at - _STEP_MS:
         return "open"
     return "probe"
 
@@ -83,8 +86,8 @@ class Failure:
 
 
 def failed(breaker: Breaker, failure: Failure, limits: Limits, chance: random.Random) -> Breaker:
-    """Return the breaker after a call that ended badly."""
-    if breaker.failures and failure.began <= breaker.failed_at:
+    """Return the breaker after a call that ended badly; the same one where it says nothing new."""
+    if breaker.failures and failure.began <= breaker.failed_at <= failure.at + _STEP_MS:
         return breaker
     failures = breaker.failures + 1
     base, cap = _pauses(failure.end, limits)
@@ -113,31 +116,45 @@ def _pauses(end: End, limits: Limits) -> tuple[float, float]:
             return limits.misfit_cap_seconds, limits.unsupported_seconds
 
 
-def busy(breaker: Breaker, retry_after: int, now: int, limits: Limits) -> Breaker:
+def busy(
+    breaker: Breaker, retry_after: int, now: int, limits: Limits, *, slow: bool = False
+) -> Breaker:
     """Return the breaker after the peer asked for a pause of ``retry_after`` seconds: no failure.
 
-    The pause is bounded by the longest one between two tries; a probe that was out is over.
+    The pause is bounded by the longest one between two tries; a probe that was out is over. A pause
+    asked for earlier is not shortened.
     """
     wait = min(float(retry_after), limits.retry_cap_seconds)
-    return replace(breaker, busy_until=now + int(wait * 1000), probing_until=0)
+    until = max(breaker.busy_until, now + int(wait * 1000))
+    return replace(breaker, busy_until=until, probing_until=0, slow=slow)
 
 
-def succeeded(breaker: Breaker, *, slow: bool = False) -> Breaker:
-    """Return the breaker after a good answer: closed, one step nearer to full speed."""
-    return Breaker(slow=slow, ramp=max(0, breaker.ramp - 1))
+def succeeded(breaker: Breaker, now: int, *, slow: bool = False) -> Breaker:
+    """Return the breaker after a good answer: closed, one step nearer to full speed.
 
-
-def spoken_to(breaker: Breaker) -> Breaker:
-    """Return the breaker after a request from the peer: a probe may go out at once.
-
-    Not where its failures were slow: a peer that calls often and lets us wait would have our
-    threads. What it asked for (``busy``) stands.
+    A pause that the peer asked for in another answer stands until it is over.
     """
-    if not breaker.failures or breaker.slow:
+    busy_until = breaker.busy_until if breaker.busy_until > now else 0
+    return Breaker(busy_until=busy_until, slow=slow, ramp=max(0, breaker.ramp - 1))
+
+
+def spoken_to(breaker: Breaker, limits: Limits) -> Breaker:
+    """Return the breaker after a request from the peer: a probe may go out early.
+
+    That is after the shortest pause of its end, whatever the number of its failures: a peer that
+    sends many requests while it refuses ours is not asked once for each of them. Not where its
+    failures were slow: a peer that calls often and lets us wait would have our threads. What it
+    asked for (``busy``) stands.
+    """
+    if breaker.end is None or breaker.slow:
         return breaker
-    return replace(breaker, next_at=0)
+    base, _ = _pauses(breaker.end, limits)
+    early = breaker.failed_at + int(base * 1000)
+    return replace(breaker, next_at=min(breaker.next_at, early))
 
 
 def items_max(breaker: Breaker, limits: Limits) -> int:
     """Return how many items the next batch to this peer may have."""
-    return max(limits.ramp_items_min, limits.items_max >> breaker.ramp)
+    if not breaker.ramp:
+        return limits.items_max
+    return min(limits.items_max, limits.ramp_items_min << max(0, RAMP_STEPS - breaker.ramp))

@@ -48,7 +48,7 @@ def test_a_breaker_is_replaced_only_by_who_saw_it(work: WorkState) -> None:
 
 def test_every_kind_of_breaker_comes_back_as_it_was(work: WorkState) -> None:
     seen = Breaker()
-    for after in (busy(OPEN, 7, NOW, Limits()), replace(succeeded(OPEN), slow=True), OPEN):
+    for after in (busy(OPEN, 7, NOW, Limits()), replace(succeeded(OPEN, NOW), slow=True), OPEN):
         assert work.set_breaker(A, seen, after)
         assert work.breakers([A]) == {A: after}
         seen = after
