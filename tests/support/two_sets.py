@@ -17,6 +17,7 @@ from tests.support.drifted import over
 from tests.support.pool import Member, Pool
 from tests.support.sql_counter import Read, counting
 
+LIMITS = Limits()
 _BATCH = 1_000
 
 
@@ -64,24 +65,24 @@ def fill(store: Store, numbers: Sequence[int], pool: KeyText, text: str) -> int:
 
 
 @contextmanager
-def two(urls: Sequence[str], key: PrivateKey) -> Iterator[Two]:
+def two(urls: Sequence[str], key: PrivateKey, limits: Limits = LIMITS) -> Iterator[Two]:
     """Give two acquainted nodes of a pool over migrated databases."""
     pool = Pool()
     pool.key = key
     with ExitStack() as stack, counting() as read:
         members = []
         for name, url in zip(("alpha", "beta"), urls, strict=True):
-            store = SqlStore(url, Limits())
+            store = SqlStore(url, limits)
             stack.callback(store.close)
-            members.append(over(pool, pool.add(name), store))
+            members.append(over(pool, pool.add(name, limits=limits), store))
         pool.acquaint(*members)
         yield Two(pool, *members, read)
 
 
-def filled(url: str, count: int, key: PrivateKey, text: str) -> int:
+def filled(url: str, count: int, key: PrivateKey, text: str, limits: Limits = LIMITS) -> int:
     """Make a database with posts of a pool, a second apart; return their bytes."""
     migrate(url)
-    store = SqlStore(url, Limits())
+    store = SqlStore(url, limits)
     try:
         return fill(store, range(0, count * 1_000, 1_000), key.public, text)
     finally:
