@@ -13,7 +13,7 @@ from workers.app import NodeCelery, make_app
 from workers.beat import WAITING_MAX, NodeScheduler
 
 NODE = NodeId("alpha.example")
-TICKS = f"{NODE}.upkeep"
+TICKS = f"{NODE}.ticks"
 
 
 @pytest.fixture
