@@ -24,6 +24,7 @@ from replicator.settings import CONFIG_NAME
 _LOOPBACK: Final = ("127.", "localhost:", "[::1]")
 _DISK_WARN_BYTES: Final = 1024**3
 _DISK_FAIL_BYTES: Final = 100 * 1024**2
+_NO_ROOM: Final = "free space on the disk, raise the quota for posts, or keep them for fewer days"
 _BROKER_SECONDS: Final = 3.0
 _PORTS: Final = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
 
@@ -82,6 +83,9 @@ def database(subject: Subject) -> Iterator[Finding]:
     if subject.node is not None:
         totals = subject.node.store.totals()
         yield Finding("database", "ok", f"{totals.posts:,} posts, {totals.gaps:,} gaps")
+        if totals.full:
+            text = "there is no room: peers are told to come later, publishing fails (507)"
+            yield Finding("room", "fail", text, _NO_ROOM)
 
 
 def work(subject: Subject) -> Iterator[Finding]:
@@ -102,7 +106,7 @@ def work(subject: Subject) -> Iterator[Finding]:
             return
         if dead:
             text = f"{dead:,} posts were given up by all who were asked"
-            yield Finding("work", "warn", text, "see: replicator status")
+            yield Finding("work", "warn", text, "see: replicator queue dead")
     if settings.broker_url is not None:
         yield _broker(settings.broker_url)
 

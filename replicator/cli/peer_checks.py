@@ -1,8 +1,10 @@
-"""What `replicator doctor` checks of peers: reached, under the pinned key, clocks together."""
+"""What `replicator doctor` checks of peers: called, reached, under the pinned key, in time."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from replicator.cli.findings import Finding, Subject
+from replicator.cli.peer_words import Standings
 from replicator.errors import PeerMisbehaved, PeerUnavailable
 from replicator.node.contact import introduce
 from replicator.node.context import Node
@@ -10,6 +12,8 @@ from replicator.node.ports import Peer
 from replicator.protocol.messages import PROTOCOL_VERSION
 from replicator.protocol.node_document import keys_of
 from replicator.protocol.signing import fingerprint
+
+_NTP: Final = "let both machines keep time by NTP"
 
 
 def peers(subject: Subject) -> Iterator[Finding]:
@@ -20,17 +24,37 @@ def peers(subject: Subject) -> Iterator[Finding]:
     known = node.store.peers()
     if not known:
         yield Finding("peers", "warn", "no peers", "replicator peers add URL")
+    standings = Standings(node, known)
     for peer in known:
-        try:
-            yield from _peer(node, peer)
-        except (PeerMisbehaved, PeerUnavailable) as error:
-            text = f"{peer.id}: {error}"
-            yield Finding("peers", "fail", text, f"is it up? if it moved: peers add {peer.id} URL")
+        yield from _called(standings, peer)
+        if not peer.paused:
+            yield from _reached(node, peer)
+
+
+def _called(standings: Standings, peer: Peer) -> Iterator[Finding]:
+    """Say where a peer is not called, and why."""
+    if peer.paused:
+        text = f"{peer.id} is paused: it is asked for nothing and given nothing"
+        yield Finding("paused", "warn", text, f"replicator peers resume {peer.id}")
+    elif standings.state(peer) in ("open", "half-open", "busy"):
+        text = f"{peer.id} is not called at present: {standings.words(peer)}"
+        advice = f"to call it now: replicator peers probe {peer.id}"
+        yield Finding("breaker", "warn", text, advice)
+
+
+def _reached(node: Node, peer: Peer) -> Iterator[Finding]:
+    try:
+        yield from _peer(node, peer)
+    except (PeerMisbehaved, PeerUnavailable) as error:
+        text = f"{peer.id}: {error}"
+        yield Finding("peers", "fail", text, f"is it up? if it moved: peers add {peer.id} URL")
+        yield from _stored_clock(node, peer)
 
 
 def _peer(node: Node, peer: Peer) -> Iterator[Finding]:
     if peer.address is None:
         yield Finding("peers", "ok", f"{peer.id}: no address, it speaks to us")
+        yield from _stored_clock(node, peer)
         return
     introduction = introduce(node, peer.address)
     document = introduction.document
@@ -58,9 +82,23 @@ def _peer(node: Node, peer: Peer) -> Iterator[Finding]:
 def _clock(node: Node, peer: Peer, time_ms: int) -> Finding:
     """Compare clocks by the time in the peer's signed document; the way there is not counted."""
     apart = (time_ms - node.clock.now()) / 1000
-    text = f"the clock of {peer.id} is {abs(apart):.1f} s {'ahead' if apart > 0 else 'behind'}"
-    advice = "let both machines keep time by NTP"
+    text = f"the clock of {peer.id} is {_apart(apart)}"
+    stored = peer.clock_offset_ms / 1000
     window = node.limits.window_seconds
+    if max(abs(stored), abs(apart)) > window:
+        text += f"; requests to it are dated as if it were {_apart(stored)}"
     if abs(apart) > window:
-        return Finding("clock", "fail", text, advice)
-    return Finding("clock", "warn" if abs(apart) > window / 4 else "ok", text, advice)
+        return Finding("clock", "fail", text, _NTP)
+    return Finding("clock", "warn" if abs(apart) > window / 4 else "ok", text, _NTP)
+
+
+def _stored_clock(node: Node, peer: Peer) -> Iterator[Finding]:
+    """Name what a peer said of its clock the last time, where it cannot be asked now."""
+    stored = peer.clock_offset_ms / 1000
+    if abs(stored) > node.limits.window_seconds:
+        text = f"the clock of {peer.id} was {_apart(stored)} when it refused a request for that"
+        yield Finding("clock", "warn", text, _NTP)
+
+
+def _apart(seconds: float) -> str:
+    return f"{abs(seconds):.1f} s {'ahead' if seconds > 0 else 'behind'}"

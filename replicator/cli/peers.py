@@ -3,20 +3,24 @@
 A key is pinned only on the operator's word; what a verb will do is shown before it is done.
 """
 
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
-from replicator.cli.output import emit, iso, json_option, printable, table
+from replicator.cli.output import emit, iso, json_option, table
+from replicator.cli.peer_verbs import flush, pause, probe, resume, resync
+from replicator.cli.peer_words import Standings, progress_words
 from replicator.cli.session import known_peer, opened_node
-from replicator.errors import ConfigurationError, WorkUnavailable
-from replicator.node.contact import Introduction, accept, forgive, introduce
+from replicator.errors import ConfigurationError
+from replicator.node import operating
+from replicator.node.contact import Introduction, accept, introduce
 from replicator.node.contact import trust as pin_anew
 from replicator.node.context import Node
-from replicator.node.ports import Health, Peer
+from replicator.node.ports import Member, Peer
 from replicator.protocol.ids import KeyText, NodeId, parse_key, parse_node_id
-from replicator.protocol.node_document import keys_of
+from replicator.protocol.node_document import NodeDocument, keys_of
 from replicator.protocol.signing import fingerprint
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -24,7 +28,11 @@ _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
 @click.group()
 def peers() -> None:
-    """Add, show, trust and forget peers."""
+    """Add, show, pause, probe, trust and forget peers."""
+
+
+for verb in (pause, resume, flush, resync, probe):
+    peers.add_command(verb)
 
 
 @peers.command("add")
@@ -38,27 +46,33 @@ def add(home: Path, target: str, address: str | None, *, yes: bool, as_json: boo
 
     By URL the node's signed document is read, its id and the fingerprint of its keys are shown,
     and its keys are pinned when you agree. Compare the fingerprint with the peer's operator, who
-    sees it with: replicator keys list. By id nothing is asked: its key is pinned on the first
-    message it signs.
+    sees it with: replicator keys list. By id nobody is called: a member that others introduced
+    (peers list shows those) is added with the address and keys of its introduction, when you
+    agree; any other one's key is pinned on the first message it signs.
     """
     with opened_node(home) as node:
         if "://" not in target:
-            _add_by_id(node, target, address)
-            known = _described(node, known_peer(node, target))
+            _add_by_id(node, target, address, yes=yes)
+            known = _describe(node, known_peer(node, target))
         elif address is not None:
             raise click.UsageError("a URL stands alone; an id may be followed by an address")
         else:
-            known = _described(node, _add_by_url(node, target, yes=yes))
+            known = _describe(node, _add_by_url(node, target, yes=yes))
     if as_json:
         emit(known)
     else:
         click.echo(f"{known['id']} is a peer")
 
 
-def _add_by_id(node: Node, target: str, address: str | None) -> None:
+def _add_by_id(node: Node, target: str, address: str | None, *, yes: bool) -> None:
     peer_id = _not_ourselves(node, parse_node_id(target))
-    node.store.add_peer(peer_id, address and _url(address), node.clock.now())
-    forgive(node, peer_id)
+    given = address and _url(address)
+    document = None if node.store.pins(peer_id) else operating.introduced(node, peer_id)
+    if document is not None:
+        _show_document(document, given or operating.callable_address(node, document), ())
+        if not yes:
+            click.confirm("Add this member of the pool and pin its keys?", abort=True, err=True)
+    operating.add(node, peer_id, given, document)
 
 
 def _add_by_url(node: Node, url: str, *, yes: bool) -> Peer:
@@ -68,14 +82,21 @@ def _add_by_url(node: Node, url: str, *, yes: bool) -> Peer:
     if not yes:
         click.confirm("Add this peer and pin its keys?", abort=True, err=True)
     accept(node, introduction)
+    operating.hurry_quietly(node, introduction.node_id)
     return known_peer(node, introduction.node_id)
 
 
 def _show_introduction(introduction: Introduction) -> None:
-    click.echo(f"node:        {introduction.node_id}", err=True)
-    click.echo(f"address:     {introduction.address}", err=True)
-    for key in keys_of(introduction.document):
-        known = " (pinned already)" if key in introduction.pinned else ""
+    _show_document(introduction.document, introduction.address, introduction.pinned)
+
+
+def _show_document(
+    document: NodeDocument, address: str | None, pinned: Collection[KeyText]
+) -> None:
+    click.echo(f"node:        {document.id}", err=True)
+    click.echo(f"address:     {address or 'none: it calls us'}", err=True)
+    for key in keys_of(document):
+        known = " (pinned already)" if key in pinned else ""
         click.echo(f"fingerprint: {fingerprint(key)}{known}", err=True)
 
 
@@ -83,17 +104,18 @@ def _show_introduction(introduction: Introduction) -> None:
 @json_option
 @click.pass_obj
 def list_peers(home: Path, *, as_json: bool) -> None:
-    """List all peers."""
+    """List all peers, and members of the pools that you may add."""
     with opened_node(home) as node:
-        known = [_described(node, peer) for peer in node.store.peers()]
+        known = _all_described(node, node.store.peers())
+        waiting = [_offer(node, member) for member in operating.offered(node)]
     if as_json:
-        emit(known)
+        emit([*known, *waiting])
         return
     table(
         ("ID", "ADDRESS", "POOLS", "KEYS", "STATE"),
         (
-            (one["id"], one["address"] or "-", len(one["pools"]), len(one["keys"]), one["state"])
-            for one in known
+            (one["id"], one["address"] or "-", len(one["pools"]), len(one["keys"]), one["words"])
+            for one in (*known, *waiting)
         ),
     )
 
@@ -103,15 +125,18 @@ def list_peers(home: Path, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show(home: Path, peer: str, *, as_json: bool) -> None:
-    """Show one peer: its address, pools, pinned keys, cursors and health."""
+    """Show one peer: its address, pools, pinned keys, cursors, and how it answers."""
     with opened_node(home) as node:
-        known = _described(node, known_peer(node, peer))
+        known = _describe(node, known_peer(node, peer))
     if as_json:
         emit(known)
         return
-    for name in ("id", "address", "state", "pushed", "pulled", "clock_offset_ms"):
+    for name in ("id", "address", "words", "pushed", "pulled", "clock_offset_ms"):
         value = known[name]
-        click.echo(f"{name + ':':17}{'-' if value is None else value}")
+        title = "state" if name == "words" else name
+        click.echo(f"{title + ':':17}{'-' if value is None else value}")
+    if known["progress"] is not None:
+        click.echo(f"{'catching up:':17}{progress_words(known['progress'])}")
     for pool in known["pools"]:
         click.echo(f"{'pool:':17}{pool}")
     for key in known["keys"]:
@@ -147,12 +172,12 @@ def trust(home: Path, peer: str, keys: tuple[str, ...], *, yes: bool) -> None:
 @_YES
 @click.pass_obj
 def forget(home: Path, peer: str, *, yes: bool) -> None:
-    """Remove PEER with its pins and cursors; the posts it gave stay."""
+    """Remove PEER with its pins and cursors, and what waits for it; the posts it gave stay."""
     with opened_node(home) as node:
         known = known_peer(node, peer)
         if not yes:
             click.confirm(f"Forget {known.id} and its pinned keys?", abort=True, err=True)
-        node.store.forget_peer(known.id)
+        operating.forget(node, known.id)
     click.echo(f"{known.id} is forgotten")
 
 
@@ -179,37 +204,50 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _described(node: Node, peer: Peer) -> dict[str, Any]:
+def _describe(node: Node, peer: Peer) -> dict[str, Any]:
+    return _all_described(node, [peer])[0]
+
+
+def _all_described(node: Node, known: Sequence[Peer]) -> list[dict[str, Any]]:
+    standings = Standings(node, known)
+    pins = node.store.all_pins([peer.id for peer in known])
+    return [
+        {
+            "id": peer.id,
+            "address": peer.address,
+            "added_at": iso(peer.added_at),
+            **standings.described(peer),
+            "pools": sorted(peer.pools),
+            "keys": [
+                {
+                    "key": pin.key,
+                    "fingerprint": fingerprint(pin.key),
+                    "state": pin.state,
+                    "source": pin.source,
+                    "pinned_at": iso(pin.pinned_at),
+                }
+                for pin in pins.get(peer.id, ())
+            ],
+            "pushed": peer.pushed,
+            "pulled": peer.pulled,
+            "clock_offset_ms": peer.clock_offset_ms,
+        }
+        for peer in known
+    ]
+
+
+def _offer(node: Node, member: Member) -> dict[str, Any]:
+    """Return a member that waits for the operator's word, in the form of a peer."""
+    document = operating.read_introduction(node, member)
     return {
-        "id": peer.id,
-        "address": peer.address,
-        "added_at": iso(peer.added_at),
-        "state": _state(node, peer),
-        "pools": sorted(peer.pools),
+        "id": member.node,
+        "address": operating.callable_address(node, document),
+        "added_at": None,
+        "state": "offered",
+        "words": f"offered by its pool; to add it: peers add {member.node}",
+        "pools": sorted(member.pools),
         "keys": [
-            {
-                "key": pin.key,
-                "fingerprint": fingerprint(pin.key),
-                "state": pin.state,
-                "source": pin.source,
-                "pinned_at": iso(pin.pinned_at),
-            }
-            for pin in node.store.pins(peer.id)
+            {"key": key, "fingerprint": fingerprint(key), "state": "offered", "source": "roster"}
+            for key in keys_of(document)
         ],
-        "pushed": peer.pushed,
-        "pulled": peer.pulled,
-        "clock_offset_ms": peer.clock_offset_ms,
     }
-
-
-def _state(node: Node, peer: Peer) -> str:
-    """Say in a few words how it stands with a peer."""
-    if peer.paused:
-        return "paused"
-    try:
-        health = node.work.health(peer.id)
-    except WorkUnavailable:
-        return "unknown: no Valkey"
-    if health == Health():
-        return "well"
-    return f"{health.failures} failures: {printable(health.reason, 60)}"

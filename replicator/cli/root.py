@@ -19,7 +19,8 @@ _HERE: Final = "replicator.cli"
 COMMANDS: Final = {
     "init": Entry(f"{_HERE}.init:init", "Make a node: home, keys, settings, database."),
     "keys": Entry(f"{_HERE}.keys:keys", "Show and make node keys and pool keys."),
-    "peers": Entry(f"{_HERE}.peers:peers", "Add, show, trust and forget peers."),
+    "peers": Entry(f"{_HERE}.peers:peers", "Add, show, pause, probe and forget peers."),
+    "queue": Entry(f"{_HERE}.queue:queue", "Show what waits to be fetched, and dead letters."),
     "publish": Entry(f"{_HERE}.publish:publish", "Publish posts from a file of JSON lines."),
     "posts": Entry(f"{_HERE}.posts:posts", "List, show and export the posts held here."),
     "pull": Entry(f"{_HERE}.raw:pull", "Ask a live peer which posts it holds."),

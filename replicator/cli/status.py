@@ -7,12 +7,14 @@ from typing import Any, Final
 import click
 
 from replicator.cli.home import settings_of
-from replicator.cli.output import emit, json_option, printable, table
+from replicator.cli.output import emit, iso, json_option, printable, table
+from replicator.cli.peer_words import Standings, progress_words
 from replicator.cli.session import opened_node
 from replicator.cli.up_state import up_state
 from replicator.errors import WorkUnavailable
 from replicator.node.context import Node
 from replicator.node.dead_letters import dead_letters
+from replicator.node.ports import Peer
 
 _SHOWN_MAX: Final = 100
 _REASON_CHARS_MAX: Final = 160
@@ -26,20 +28,27 @@ _DEAD_LINES_MAX: Final = 10
 def status(home: Path, *, as_json: bool) -> None:
     """Show what this node holds and does."""
     with opened_node(home) as node:
-        state = {**_store_state(node), **_work(node, home), "up": _up(home)}
+        known = node.store.peers()
+        state = {**_store_state(node, known), **_work(node, home), "up": _up(home)}
     if as_json:
         emit(state)
     else:
         _show(state)
 
 
-def _store_state(node: Node) -> dict[str, Any]:
+def _store_state(node: Node, known: list[Peer]) -> dict[str, Any]:
     totals = node.store.totals()
+    standings = Standings(node, known)
     return {
         "node_id": node.identity.node_id,
         "address": node.address,
         "pools": sorted(node.identity.pools),
         "posts": totals.posts,
+        "bytes": totals.size,
+        "full": totals.full,
+        "floor": iso(totals.floor) if totals.floor else None,
+        "decided": totals.decided,
+        "members": _members(node),
         "last_change": totals.last_change,
         "gaps": totals.gaps,
         "cursor": node.store.end_cursor(),
@@ -49,11 +58,20 @@ def _store_state(node: Node) -> dict[str, Any]:
                 "address": peer.address,
                 "pools": len(peer.pools),
                 "behind": max(0, totals.last_change - peer.pushed),
-                "paused": peer.paused,
+                **standings.described(peer),
             }
-            for peer in node.store.peers()
+            for peer in known
         ],
     }
+
+
+def _members(node: Node) -> int:
+    """Count the members of the pools that are known by their introductions; they are bounded."""
+    count, page = 0, node.store.members(limit=node.limits.items_max)
+    while page:
+        count += len(page)
+        page = node.store.members(after=page[-1].node, limit=node.limits.items_max)
+    return count
 
 
 def _work(node: Node, home: Path) -> dict[str, Any]:
@@ -67,7 +85,6 @@ def _work(node: Node, home: Path) -> dict[str, Any]:
 
 
 def _work_state(node: Node) -> dict[str, Any]:
-    peers = [peer.id for peer in node.store.peers()]
     letters = dead_letters(node)
     return {
         "queued": dict(node.work.queued()),
@@ -83,11 +100,6 @@ def _work_state(node: Node) -> dict[str, Any]:
             }
             for letter in letters[:_SHOWN_MAX]
         ],
-        "health": {
-            peer: {"failures": health.failures, "reason": health.reason}
-            for peer in peers
-            if (health := node.work.health(peer)).failures
-        },
         "refusals": [
             {"at": one.at, "sender": one.sender, "code": one.code, "message": one.message}
             for one in node.work.refusals(_SHOWN_MAX)
@@ -107,6 +119,7 @@ def _up(home: Path) -> dict[str, Any] | None:
 
 def _show(state: dict[str, Any]) -> None:
     click.echo(f"{state['node_id']}: {state['posts']:,} posts, {len(state['pools'])} pools")
+    click.echo(f"kept: {_kept(state)}")
     up, work = state["up"], state["work"]
     if up is None:
         click.echo("processes: replicator up does not run here")
@@ -132,11 +145,26 @@ def _show(state: dict[str, Any]) -> None:
                 peer["address"] or "-",
                 peer["pools"],
                 f"{peer['behind']:,}",
-                _peer_state(peer, work),
+                peer["words"],
             )
             for peer in state["peers"]
         ),
     )
+    for peer in state["peers"]:
+        if peer["progress"] is not None:
+            click.echo(f"catching up with {peer['id']}: {progress_words(peer['progress'])}")
+
+
+def _kept(state: dict[str, Any]) -> str:
+    """Say what is kept, and whether there is room for more."""
+    parts = [f"{state['bytes'] / 1024**2:,.1f} MiB of posts"]
+    if state["floor"] is not None:
+        parts.append(f"none older than {state['floor']}")
+    parts.append(f"{state['decided']:,} decided against")
+    parts.append(f"{state['members']:,} members known")
+    if state["full"]:
+        parts.append("FULL: no post is taken (replicator doctor)")
+    return ", ".join(parts)
 
 
 def _show_dead(letters: list[dict[str, Any]]) -> None:
@@ -155,14 +183,3 @@ def refused_requests(refusals: list[dict[str, Any]]) -> str:
     by = Counter((one["code"], one["sender"]) for one in refusals).most_common(_CAUSES_MAX)
     causes = (f"{code} from {sender or 'unknown'}: {times}" for (code, sender), times in by)
     return f"{count} ({printable(', '.join(causes), _REASON_CHARS_MAX)})" if by else count
-
-
-def _peer_state(peer: dict[str, Any], work: dict[str, Any] | None) -> str:
-    if peer["paused"]:
-        return "paused"
-    if work is None:
-        return "unknown"
-    failing = work["health"].get(peer["id"])
-    if failing is None:
-        return "well"
-    return f"{failing['failures']} failures: {printable(failing['reason'], _REASON_CHARS_MAX)}"
