@@ -142,14 +142,16 @@ def _admit(node: Node, receipt: Receipt, request: Request) -> policy.Sender:
 
 
 def _remember(node: Node, receipt: Receipt, admitted: trust.Admission) -> None:
-    now = node.clock.now()
-    if admitted.source in ("pool", "operator"):
-        node.store.pin(receipt.sender, receipt.node_keys, admitted.source, now)
     if admitted.source == "open":
         return
+    now, bound = node.clock.now(), node.limits.peers_max
     peer = node.store.peer(receipt.sender)
+    if peer is None and len(node.store.peers()) >= bound:
+        return  # it is answered, for the pool's key signed; nothing of it is kept
+    if admitted.source in ("pool", "operator"):
+        node.store.pin(receipt.sender, receipt.node_keys, admitted.source, now)
     if peer is None and admitted.pools:
-        node.store.add_peer(receipt.sender, None, now)
+        node.store.add_peer(receipt.sender, None, now, peers_max=bound)
     if admitted.pools and (peer is None or not admitted.pools <= peer.pools):
         node.store.join_pools(receipt.sender, admitted.pools)
     if peer is not None and note_request(node, receipt.sender):

@@ -75,10 +75,11 @@ class _Claim(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What the store holds of the nodes that are introduced."""
+    """What the store holds of the nodes that are introduced, and how many peers there are."""
 
     standings: Mapping[NodeId, Standing]
     members: Mapping[NodeId, Member]
+    peers: int = 0
 
 
 def take(
@@ -106,7 +107,8 @@ def take(
         seen.add(claim.id)
         judged = _judge(node, pool, tree, known)
         if isinstance(judged, NodeDocument) and only in (None, claim.id):
-            taken = taken.plus(_follow(node, judged, tree, known))
+            room = node.limits.peers_max - known.peers - taken.added
+            taken = taken.plus(_follow(node, judged, tree, known, room=room))
             continue
         taken = replace(taken, ignored=taken.ignored + 1)
         if judged == _OTHER_KEYS:
@@ -158,7 +160,7 @@ def _look_up(node: Node, ids: set[NodeId]) -> _Known:
         return _Known({}, {})
     pins = node.store.all_pins(ids)
     members = node.store.introductions(ids)
-    peers = {peer.id: peer for peer in node.store.peers() if peer.id in ids}
+    peers = {peer.id: peer for peer in node.store.peers()}
     standings = {
         node_id: Standing(
             pins={pin.key: pin.state for pin in pins.get(node_id, ())},
@@ -168,7 +170,7 @@ def _look_up(node: Node, ids: set[NodeId]) -> _Known:
         )
         for node_id in ids
     }
-    return _Known(standings, members)
+    return _Known(standings, members, len(peers))
 
 
 def _named(node: Node, member: Member | None) -> tuple[str, ...]:
@@ -179,14 +181,14 @@ def _named(node: Node, member: Member | None) -> tuple[str, ...]:
     return codec.read(tree["document"], NodeDocument).addresses
 
 
-def _follow(node: Node, document: NodeDocument, tree: Any, known: _Known) -> Taken:
+def _follow(node: Node, document: NodeDocument, tree: Any, known: _Known, *, room: int) -> Taken:
     """Do what an introduction that counts leads to, and keep it.
 
     In this order: what dies between is done again with the next introduction.
     """
     standing = known.standings[document.id]
     decision = rules.decide(document, standing, node.policy.roster, node.address)
-    counts = _apply(node, document, decision)
+    counts = _apply(node, document, decision, room)
     member = Member(
         node=document.id,
         pools=node.identity.pools & frozenset(document.pools),
@@ -198,14 +200,16 @@ def _follow(node: Node, document: NodeDocument, tree: Any, known: _Known) -> Tak
     return counts
 
 
-def _apply(node: Node, document: NodeDocument, decision: Decision) -> Taken:
+def _apply(node: Node, document: NodeDocument, decision: Decision, room: int) -> Taken:
     now = node.clock.now()
     match decision.step:
         case Step.ADD:
-            bound = node.limits.peers_max
-            if not node.store.add_peer(document.id, decision.address, now, peers_max=bound):
+            if room <= 0:
                 return Taken(members=1)
+            # pinned before it is a peer: one without pins counts as the operator's word
             node.store.pin(document.id, node_document.keys_of(document), SOURCE, now)
+            bound = node.limits.peers_max
+            node.store.add_peer(document.id, decision.address, now, peers_max=bound)
             log.info("roster.peer_added", peer=document.id, address=decision.address)
             return Taken(members=1, added=1)
         case Step.MOVE:

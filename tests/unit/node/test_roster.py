@@ -353,3 +353,14 @@ def test_a_member_that_nobody_has_introduced_for_a_month_is_forgotten_but_stays_
     assert [member.node for member in alpha.store.members()] == [beta.id]
     assert set(addresses(alpha)) == {"beta", "gamma"}
     assert gamma.address
+
+
+def test_members_that_call_without_end_are_answered_but_not_all_are_kept() -> None:
+    pool = Pool()
+    alpha = pool.add("alpha", limits=Limits(peers_max=3))
+    callers = [pool.add(f"n{number}") for number in range(6)]
+    for caller in callers:
+        caller.store.add_peer(alpha.id, alpha.address, pool.clock.now())
+        assert pull(caller.node, alpha.id).ended == "done"
+    assert set(addresses(alpha)) == {"n0", "n1", "n2"}
+    assert [bool(alpha.store.pins(caller.id)) for caller in callers] == [True] * 3 + [False] * 3
