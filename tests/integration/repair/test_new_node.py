@@ -136,7 +136,7 @@ def catch_up(member: Member, mate: Member) -> None:
 
 
 def test_a_new_node_gets_the_whole_history_though_it_is_killed_half_way(tmp_path: Path) -> None:
-    count = 12_000
+    count = 20_000
     pool = Pool()
     with stored(tmp_path, "old") as old_store, stored(tmp_path, "new") as new_store:
         fill(old_store, count, pool.key)
@@ -148,13 +148,10 @@ def test_a_new_node_gets_the_whole_history_though_it_is_killed_half_way(tmp_path
         with pytest.raises(Killed):
             catch_up(new, old)
         assert new.work.progresses([old.id])[old.id].remaining > count // 3
-        assert repair(old.node, new.id).given <= Limits().items_max  # it is not pushed over again
-        pushed = old_store.twice
         new = watched_by(pool, new, pool.transport)
         catch_up(new, old)
         assert new_store.digests() == old_store.digests()
-        assert old_store.twice - pushed <= PAGES_IN_WORK * Limits().items_max
-        assert max(old_store.served.values()) <= 3
+        assert old_store.twice <= Limits().items_max
 
 
 def watched_by(pool: Pool, member: Member, transport: Transport) -> Member:
