@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from replicator.simulator.world import World
 
 _AGAIN_MS: Final = 2_000
+_DAY_MS: Final = 86_400_000
 _LARGE: Final = "a long post that is announced by its ref. " * 70
 
 
@@ -24,12 +25,14 @@ def schedule(world: "World") -> None:
         count = min(left, chance.choice((1, 1, 1, 2, 5, 20)))
         machine = world.machines[chance.choice(numbers)]
         texts = [_text(chance) for _ in range(count)]
-        first = world.plan.posts - left
+        batch = _Batch(machine, world.plan.posts - left, texts)
+        if world.plan.expiring and chance.random() < 0.3:
+            batch.age_ms = _DAY_MS - chance.randint(0, 120_000)
         left -= count
         world.unacknowledged += 1
         world.scheduler.after(
             chance.randint(500, world.plan.publish_ms),
-            partial(_publish, _Batch(machine, first, texts)),
+            partial(_publish, batch),
         )
 
 
@@ -51,20 +54,23 @@ class _Batch:
     texts: list[str]
     acknowledged: bool = False
     published: int = 0
+    age_ms: int = 0
+    """How much older than now its posts say they are."""
 
 
 def _publish(batch: _Batch) -> None:
     """Publish a batch; ask again later where no acknowledgement came."""
     machine = batch.machine
     world, process = machine.world, machine.processes["gateway"]
-    batch.published = batch.published or machine.clock.now()
+    batch.published = batch.published or machine.clock.now() - batch.age_ms
 
     def work() -> object:
         results = publish(process.node, [_draft(batch, place) for place in range(len(batch.texts))])
         world.unacknowledged -= not batch.acknowledged
         batch.acknowledged = True
+        kept = {r.digest: batch.published for r in results if r.status in ("stored", "known")}
         for monitor in world.monitors:
-            monitor.published(machine, [r.digest for r in results if r.digest is not None])
+            monitor.published(machine, {d: at for d, at in kept.items() if d is not None})
         return f"{len(results)} posts"
 
     def again() -> None:

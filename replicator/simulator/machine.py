@@ -89,6 +89,7 @@ class Machine:
             random=self.random,
             background=InlineBackground(),
             address=self.address,
+            keep_days=1 if world.plan.expiring else None,
         )
         self.processes[name] = process
         self._next_of(name)

@@ -107,6 +107,8 @@ class Plan:
     two_faced: frozenset[int] = frozenset()
     calm: frozenset[int] = frozenset()
     """Two honest nodes that no fault touches, and the link between them."""
+    expiring: bool = False
+    """Every node keeps posts of one day only, and some posts are nearly as old."""
     ring: bool = False
     """Every node knows its two neighbours only, in place of everybody."""
     skews: dict[int, int] = field(default_factory=dict)
@@ -152,6 +154,7 @@ def draw(order: Order) -> Plan:
     _cast(plan, kinds, chance)
     _rates(plan, kinds, chance)
     _times(plan, kinds, chance)
+    plan.expiring = chance.random() < 0.25 and order.faults != "none"
     plan.kinds = frozenset(kinds)
     return plan
 
@@ -298,4 +301,5 @@ def limits_of(plan: Plan) -> Limits:
         dead_letters_max=100,
         refusal_records_max=50,
         visibility_seconds=10,
+        floor_step_seconds=10,
     )

@@ -36,7 +36,7 @@ from replicator.simulator.watch import Violation, Watch
 CONVERGE_MS: Final = 900_000
 """Sets must be equal this long after the last fault has healed."""
 _LOOK_MS: Final = 2_000
-_UPKEEP_MS: Final = 60_000
+_UPKEEP_MS: Final = 30_000
 _REGULAR: Final = ("tick", "upkeep")
 
 Use = Callable[[Process, Ring], object]
@@ -194,7 +194,9 @@ class World:
 
     def unequal(self) -> str:
         """Say how the sets of the honest nodes differ; empty where they are equal."""
-        sets = {m.id: self.digests_of(m) for m in self.machines.values() if m.honest}
+        honest = [machine for machine in self.machines.values() if machine.honest]
+        floor = max(machine.store.floor() for machine in honest)
+        sets = {machine.id: self.digests_of(machine, floor) for machine in honest}
         union: set[Digest] = set().union(*sets.values())
         lacking = [
             f"{node} lacks {len(union - held)}"
@@ -203,9 +205,9 @@ class World:
         ]
         return ", ".join(lacking)
 
-    def digests_of(self, machine: Machine) -> set[Digest]:
-        """Return what a machine holds."""
-        return {digest for digest, _ in machine.store.digests()}
+    def digests_of(self, machine: Machine, floor: int = 0) -> set[Digest]:
+        """Return what a machine holds of posts published since a floor (ms)."""
+        return {digest for digest, published in machine.store.digests() if published >= floor}
 
     def _end(self) -> None:
         """Let every task that is under way die without effect, and its thread end."""

@@ -1,6 +1,6 @@
 """What every monitor can do; each overrides what it needs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from replicator.node.ports import Ring
@@ -26,8 +26,8 @@ class Monitor:
     def finish(self) -> None:
         """Look at everything at the end, when the sets are equal."""
 
-    def published(self, machine: "Machine", digests: Sequence[Digest]) -> None:
-        """Note that a board was told that its posts are stored."""
+    def published(self, machine: "Machine", posts: Mapping[Digest, int]) -> None:
+        """Note that a board was told that its posts are stored; ``posts``: with their dates."""
 
     def ended(self, machine: "Machine", kind: str, ring: Ring | None, report: object) -> None:
         """Note how a task ended."""

@@ -32,7 +32,6 @@ class Comparing(Monitor):
 
     def __init__(self, world: "World") -> None:
         super().__init__(world)
-        self._begun: dict[tuple[NodeId, NodeId], _Begun] = {}
         self._wanted: dict[tuple[NodeId, int], set[Digest]] = {}
         world.watch.on("work", "hold", self._on_hold)
         world.watch.on("work", "want", self._on_want)
@@ -44,7 +43,7 @@ class Comparing(Monitor):
         if took and kind == "repair" and mate is not None and mate.honest and machine.honest:
             now = self.world.scheduler.now
             mine, theirs = self.world.digests_of(machine), self.world.digests_of(mate)
-            self._begun[machine.id, peer] = _Begun(now, mine, theirs)
+            fiber.notes["begun"] = _Begun(now, mine, theirs)
 
     def _on_want(
         self, machine: "Machine", fiber: Any, _: Any, holder: NodeId, refs: list[Ref], now: int
@@ -58,7 +57,8 @@ class Comparing(Monitor):
         """Compare what a repair should have found with what became of it."""
         if not isinstance(report, Repaired) or report.ended != "done" or report.more:
             return
-        begun = self._begun.pop((machine.id, report.peer), None)
+        fiber = self.world.fibers.current
+        begun = fiber.notes.get("begun") if fiber is not None else None
         mate = self.world.by_id.get(report.peer)
         if begun is None or mate is None or not report.pools:
             return
@@ -66,12 +66,16 @@ class Comparing(Monitor):
             return
         if self.world.scheduler.now - begun.at >= self.world.limits.slice_seconds * 1000:
             return  # its slice was over before it had seen everything
-        # what lost to another post of its id meanwhile cannot be given any more
-        self._check(machine, mate.store.held(begun.theirs), report.peer)
+        self._check(machine, begun.theirs, mate)
         if len(begun.mine) <= self.world.limits.items_max:
-            self._check(mate, machine.store.held(begun.mine), machine.id)
+            self._check(mate, begun.mine, machine)
 
-    def _check(self, machine: "Machine", digests: set[Digest], other: NodeId) -> None:
-        lost = digests - machine.store.known(digests) - self._wanted_at(machine)
+    def _check(self, machine: "Machine", digests: set[Digest], other: "Machine") -> None:
+        # what lost to another post of its id, or expired, cannot be given any more
+        floor = max(machine.store.floor(), other.store.floor())
+        there = {ref.digest for ref in other.store.refs(digests=digests) if ref.published >= floor}
+        lost = there - machine.store.known(there) - self._wanted_at(machine)
         if lost:
-            self.broken(f"{machine.id} was compared with {other} and lacks {len(lost)} unnoticed")
+            self.broken(
+                f"{machine.id} was compared with {other.id} and lacks {len(lost)} unnoticed"
+            )

@@ -1,6 +1,6 @@
 """Delivery: nobody's faults delay two healthy nodes, and a redelivered task does its work."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from replicator.node.ports import Ring
@@ -22,22 +22,24 @@ class CalmPair(Monitor):
 
     def __init__(self, world: "World") -> None:
         super().__init__(world)
-        self._due: dict[tuple[NodeId, Digest], int] = {}
+        self._due: dict[tuple[NodeId, Digest], tuple[int, int]] = {}
 
-    def published(self, machine: "Machine", digests: Sequence[Digest]) -> None:
+    def published(self, machine: "Machine", posts: Mapping[Digest, int]) -> None:
         """Remember by when the other calm node must hold these."""
         calm = self.world.plan.calm
         if machine.number not in calm or self.world.plan.ring:
             return
         for number in calm - {machine.number}:
             other = self.world.machines[number]
-            for digest in digests:
-                self._due[other.id, digest] = self.world.scheduler.now + DELIVERED_MS
+            for digest, published in posts.items():
+                due = self.world.scheduler.now + DELIVERED_MS
+                self._due[other.id, digest] = due, published
 
     def look(self) -> None:
         """Look for what is overdue."""
-        for (node, digest), due in list(self._due.items()):
-            if self.world.by_id[node].store.held([digest]):
+        for (node, digest), (due, published) in list(self._due.items()):
+            store = self.world.by_id[node].store
+            if store.held([digest]) or published < store.floor():
                 del self._due[node, digest]
             elif due < self.world.scheduler.now:
                 seconds = DELIVERED_MS // 1000

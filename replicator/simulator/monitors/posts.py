@@ -1,7 +1,7 @@
 """Posts: what was acknowledged stays, what is stored is authentic, and boards see each one once."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from replicator.node.ports import Added, Incoming, Query
@@ -20,31 +20,37 @@ class Acknowledged(Monitor):
 
     def __init__(self, world: "World") -> None:
         super().__init__(world)
-        self._kept: dict[NodeId, set[Digest]] = defaultdict(set)
+        self._kept: dict[NodeId, dict[Digest, int]] = defaultdict(dict)
 
-    def published(self, machine: "Machine", digests: Sequence[Digest]) -> None:
+    def published(self, machine: "Machine", posts: Mapping[Digest, int]) -> None:
         """Remember what was acknowledged."""
-        self._kept[machine.id].update(digests)
+        self._kept[machine.id].update(posts)
 
     def look(self) -> None:
         """Look for lost posts at their entry nodes."""
         for machine in self.world.machines.values():
-            lost = self._kept[machine.id] - machine.store.held(self._kept[machine.id])
-            if lost and machine.honest:
+            lost = self._lost(machine, self._kept[machine.id])
+            if lost:
                 self.broken(f"{machine.id} lost {len(lost)} acknowledged posts")
 
     def finish(self) -> None:
         """Look for acknowledged posts of honest nodes at all honest nodes."""
-        kept = {
-            digest
-            for machine in self.world.machines.values()
-            if machine.honest
-            for digest in self._kept[machine.id]
-        }
+        kept: dict[Digest, int] = {}
         for machine in self.world.machines.values():
-            lost = kept - machine.store.held(kept)
-            if lost and machine.honest:
+            if machine.honest:
+                kept.update(self._kept[machine.id])
+        floor = max(m.store.floor() for m in self.world.machines.values() if m.honest)
+        kept = {digest: published for digest, published in kept.items() if published >= floor}
+        for machine in self.world.machines.values():
+            lost = self._lost(machine, kept)
+            if lost:
                 self.broken(f"{machine.id} lacks {len(lost)} acknowledged posts")
+
+    def _lost(self, machine: "Machine", posts: Mapping[Digest, int]) -> set[Digest]:
+        """Return those that have not expired at an honest node, and are not there."""
+        floor = machine.store.floor()
+        due = {digest for digest, published in posts.items() if published >= floor}
+        return due - machine.store.held(due) if machine.honest else set()
 
 
 class Authentic(Monitor):

@@ -72,7 +72,7 @@ class Attempts(Monitor):
         outcome: Settlement,
         now: int,
     ) -> None:
-        counted = set(outcome.failed) | set(outcome.dead) | set(outcome.missing)
+        counted = set(outcome.failed) | set(outcome.dead)
         answered = fiber.notes.get("answers", 0) > fiber.notes.get("answers at lease", 0)
         if settled and counted and not answered:
             self.broken(
