@@ -107,42 +107,54 @@ def first_message(items: list[Item]) -> bytes:
     return render(describe(sorted(items), END))
 
 
-def answer(items: list[Item], message: bytes) -> bytes:
-    """Return the answerer's message."""
-    said, _, _ = _go_through(items, message, asker=False)
+def answer(items: list[Item], message: bytes, frame: int = 0) -> bytes:
+    """Return the answerer's message, kept to a frame of so many bytes (0: of any length)."""
+    said, _, _ = _go_through(items, message, frame, asker=False)
     return said
 
 
-def learn(items: list[Item], message: bytes) -> tuple[list[bytes], list[bytes], bytes | None]:
+def learn(
+    items: list[Item], message: bytes, frame: int = 0
+) -> tuple[list[bytes], list[bytes], bytes | None]:
     """Return what only the asker has, what only the answerer has, and the next message."""
-    said, have, need = _go_through(items, message, asker=True)
+    said, have, need = _go_through(items, message, frame, asker=True)
     return have, need, said if len(said) > 1 else None
 
 
 def _go_through(
-    items: list[Item], message: bytes, *, asker: bool
+    items: list[Item], message: bytes, frame: int, *, asker: bool
 ) -> tuple[bytes, list[bytes], list[bytes]]:
     out: list[tuple[Bound, bytes]] = []
     have: list[bytes] = []
     need: list[bytes] = []
+    room = frame - 200 if frame else 2**64
     lower, skipped = START, None
     for bound, mode, said in parse(message):
-        part = within(items, lower, bound)
+        part, end = within(items, lower, bound), bound
         described: list[tuple[Bound, bytes]] = []
         if mode == FINGERPRINT and said != fingerprint(part):
             described = describe(part, shortest(bound))
         elif mode == LIST and not asker:
-            digests = b"".join(digest for _, digest in part)
-            described = [(shortest(bound), number(LIST) + number(len(part)) + digests)]
+            described, end = own_list(part, bound, room - len(render(out)))
         elif mode == LIST and isinstance(said, list):
             ours = [digest for _, digest in part]
             have += [digest for digest in ours if digest not in said]
             need += [digest for digest in said if digest not in ours]
-        if not described:
-            skipped = bound
-        elif skipped:
-            out.append((shortest(skipped), number(SKIP)))
-            skipped = None
-        out += described
-        lower = bound
+        skip = [(shortest(skipped), number(SKIP))] if skipped and described else []
+        if len(render(out + skip + described)) > room:
+            out += skip + described if mode == LIST else []
+            rest = within(items, end, END)
+            out.append((END, number(FINGERPRINT) + fingerprint(rest)))
+            break
+        out += skip + described
+        lower, skipped = bound, None if described else bound
     return render(out), have, need
+
+
+def own_list(part: list[Item], bound: Bound, room: int) -> tuple[list[tuple[Bound, bytes]], Bound]:
+    """Return an answerer's list of a range and where it ends: before ``bound`` if room runs out."""
+    given = [item for place, item in enumerate(part) if 32 * place <= room]
+    left = part[len(given) :]
+    digests = b"".join(digest for _, digest in given)
+    listed = number(LIST) + number(len(given)) + digests
+    return [(left[0] if left else shortest(bound), listed)], left[0] if left else bound

@@ -232,15 +232,22 @@ def test_it_compares_its_set_with_ours_as_we_would(media_type, recipe):
     assert set(need) == {one for _, one in {*ours} - {*theirs}}
 
 
-@pytest.mark.parametrize("recipe", SETS, ids=lambda recipe: recipe.seed)
-def test_it_answers_as_we_would(recipe):
-    theirs, ours = recipe.sets()
-    items, twin = SortedItems(ours), SortedItems(theirs)
-    message: bytes | None = negentropy.initiate(items)
+DISJOINT = Recipe("disjoint", 900, base=1_767_225_600_000, only_client=500, only_server=500)
+
+
+@pytest.mark.parametrize("frame", [0, 4_096, 5_000])
+@pytest.mark.parametrize("recipe", [*SETS, DISJOINT], ids=lambda recipe: recipe.seed)
+def test_it_keeps_to_a_frame_on_both_sides_as_we_would(recipe, frame):
+    asking, answering = recipe.sets()
+    asker, answerer = SortedItems(asking), SortedItems(answering)
+    message: bytes | None = stranger_sets.first_message(asking)
     while message is not None:
-        answer = stranger_sets.answer(theirs, message)
-        assert answer == negentropy.respond(twin, message)
-        message = negentropy.continue_(items, answer).message
+        answer = stranger_sets.answer(answering, message, frame)
+        assert answer == negentropy.respond(answerer, message, frame)
+        step = negentropy.continue_(asker, answer, frame)
+        learned = stranger_sets.learn(asking, answer, frame)
+        assert learned == (list(step.have), list(step.need), step.message)
+        message = step.message
 
 
 def test_a_changed_field_is_noticed():
