@@ -1,6 +1,7 @@
 """A node without room for posts: it says so, loses nothing, and goes on when there is room."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from replicator.adapters.memory.store import MemoryStore
 from replicator.errors import StoreFull
 from replicator.limits import Limits
 from replicator.node.fetch import fetch
+from replicator.node.ports import Added, Incoming
 from replicator.node.pull import pull
 from replicator.node.upkeep import upkeep
 from replicator.protocol import codec
@@ -20,10 +22,17 @@ LONG_AGO = NOW_MS - 29 * DAY_SECONDS * 1000
 
 
 class Disk(MemoryStore):
-    """A store whose room a test changes."""
+    """A store whose room a test changes; a disk ends without having told before."""
+
+    ends = False
 
     def room(self, quota_bytes: int | None) -> None:
         self._quota_bytes = quota_bytes
+
+    def add(self, items: Sequence[Incoming], now: int) -> list[Added]:
+        if self.ends:
+            raise StoreFull("the disk is full")
+        return super().add(items, now)
 
 
 def full_pair(**settings: Any) -> tuple[Pool, Member, Member, Disk]:
@@ -72,17 +81,30 @@ def test_a_put_to_a_node_without_room_is_for_later(kind: str) -> None:
     assert beta.texts() == {"old", "new"}
 
 
-def test_what_is_fetched_without_room_waits_and_counts_no_attempt() -> None:
+@pytest.mark.parametrize("told", [True, False], ids=["quota", "end of the disk"])
+def test_what_is_fetched_without_room_waits_and_counts_no_attempt(*, told: bool) -> None:
     _, alpha, beta, disk = full_pair()
     disk.room(None)
     alpha.publish("new")
     assert posts_left_out(alpha, beta, "refs") == ["wanted"]
-    disk.room(1)
+    disk.room(1 if told else None)
+    disk.ends = True
     for _ in range(20):
-        with pytest.raises(StoreFull):
-            fetch(beta.node, alpha.id)
+        assert fetch(beta.node, alpha.id).ended == "no room"
     assert (beta.work.queued(), beta.work.dead(9)) == ({alpha.id: 1}, [])
     disk.room(None)
+    disk.ends = False
+    assert fetch(beta.node, alpha.id).stored == 1
+
+
+@pytest.mark.parametrize("kind", ["models", "refs"])
+def test_a_disk_that_ends_while_a_put_is_stored_is_for_later(kind: str) -> None:
+    _, alpha, beta, disk = full_pair()
+    disk.room(None)
+    disk.ends = True
+    alpha.publish("new")
+    assert posts_left_out(alpha, beta, kind) == ["later" if kind == "models" else "wanted"]
+    disk.ends = False
     assert fetch(beta.node, alpha.id).stored == 1
 
 
