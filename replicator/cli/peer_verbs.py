@@ -1,4 +1,4 @@
-"""`replicator peers pause|resume|flush|resync|probe`: what an operator does to one peer.
+"""What an operator does to one peer: pause, resume, flush, resync and probe (`replicator peers`).
 
 Each may be given twice, and says in one line what it did.
 """
