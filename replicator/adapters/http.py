@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, ProtocolError
 
-from replicator.errors import BadAnswer, PeerUnavailable, Refusal
+from replicator.errors import BadAnswer, ErrorCode, PeerUnavailable, Refusal
 from replicator.node.ports import WireAnswer
 from replicator.protocol import compression
 from replicator.protocol.envelope import ENVELOPE_FIELDS
@@ -120,12 +120,12 @@ def _read(response: urllib3.BaseHTTPResponse, bounds: "_Bounds") -> WireAnswer:
         raise PeerUnavailable(f"redirected with status {response.status}; nothing is followed")
     headers = _headers(response)
     if (response.length_remaining or 0) > bounds.bytes_max:
-        raise BadAnswer(f"the answer is {response.length_remaining} bytes long")
+        raise _too_large(headers, f"the answer is {response.length_remaining} bytes long")
     wire_body = bytearray()
     for chunk in response.stream(_READ_BYTES, decode_content=False):
         wire_body += chunk
         if len(wire_body) > bounds.bytes_max:
-            raise BadAnswer(f"the answer is larger than {bounds.bytes_max} bytes")
+            raise _too_large(headers, f"the answer is larger than {bounds.bytes_max} bytes")
     transmitted = bytes(wire_body)
     encoding = headers.get("content-encoding")
     if encoding is None:
@@ -135,8 +135,16 @@ def _read(response: urllib3.BaseHTTPResponse, bounds: "_Bounds") -> WireAnswer:
     try:
         body = compression.inflate(transmitted, bounds.bytes_max)
     except Refusal as refusal:
-        raise BadAnswer(f"the answer does not decompress: {refusal.message}") from refusal
+        reason = f"the answer does not decompress: {refusal.message}"
+        if refusal.code == ErrorCode.TOO_LARGE:
+            raise _too_large(headers, reason) from refusal
+        raise BadAnswer(reason) from refusal
     return WireAnswer(response.status, headers, body, transmitted)
+
+
+def _too_large(headers: Mapping[str, str], reason: str) -> BadAnswer:
+    """Blame what was asked for only where a node seems to speak: a proxy's page has no envelope."""
+    return BadAnswer(reason, about_items="signature" in headers)
 
 
 def _headers(response: urllib3.BaseHTTPResponse) -> dict[str, str]:

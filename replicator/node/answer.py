@@ -15,9 +15,9 @@ from replicator.limits import PROTOCOL_FLOOR as FLOOR
 from replicator.node import comparing, roster, serving
 from replicator.node.admission import sender_admission
 from replicator.node.context import Node
-from replicator.node.doorbells import ring
+from replicator.node.doorbells import due_now, ring
 from replicator.node.health import note_request
-from replicator.node.ports import Receipt, RefusalRecord
+from replicator.node.ports import DoorbellKind, Receipt, RefusalRecord
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import codec
 from replicator.protocol.messages import (
@@ -42,6 +42,8 @@ from replicator.rules import policy, trust
 log = structlog.get_logger()
 
 _BUSY_RETRY_SECONDS = 5
+_BACK: tuple[DoorbellKind, ...] = ("announce", "fetch")
+"""What a peer that is back is rung for at once; the tick rings for the rest in its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,20 +144,28 @@ def _admit(node: Node, receipt: Receipt, request: Request) -> policy.Sender:
 
 
 def _remember(node: Node, receipt: Receipt, admitted: trust.Admission) -> None:
+    """Pin a new sender and note its membership, as long as there is place for one more peer.
+
+    Beyond ``peers_max`` it is served like before its first contact: whoever holds the pool's key
+    may read and give, and can invent any number of ids; rows for them it shall not make.
+    """
     if admitted.source == "open":
         return
-    now, bound = node.clock.now(), node.limits.peers_max
-    peer = node.store.peer(receipt.sender)
-    if peer is None and len(node.store.peers()) >= bound:
-        return  # it is answered, for the pool's key signed; nothing of it is kept
-    if admitted.source in ("pool", "operator"):
-        node.store.pin(receipt.sender, receipt.node_keys, admitted.source, now)
+    sender, now = receipt.sender, node.clock.now()
+    peer = node.store.peer(sender)
     if peer is None and admitted.pools:
-        node.store.add_peer(receipt.sender, None, now, peers_max=bound)
-    if admitted.pools and (peer is None or not admitted.pools <= peer.pools):
-        node.store.join_pools(receipt.sender, admitted.pools)
-    if peer is not None and note_request(node, receipt.sender):
-        ring(node, "announce", [receipt.sender], "it is back")
+        bound = node.limits.peers_max
+        if not node.store.add_peer(sender, None, now, peers_max=bound):
+            log.warning("answer.not_remembered", sender=sender, peers_max=bound)
+            return
+    if admitted.source in ("pool", "operator"):
+        node.store.pin(sender, receipt.node_keys, admitted.source, now)
+    is_new = admitted.pools and (peer is None or not admitted.pools <= peer.pools)
+    if is_new and node.store.join_pools(sender, admitted.pools):
+        due_now(node, [sender])
+    if peer is not None and note_request(node, sender):
+        for kind in _BACK:
+            ring(node, kind, [sender], "it is back")
 
 
 def _serve(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from replicator.errors import BadAnswer, KeyChanged, Malformed, WorkUnavailable
 from replicator.node.context import Node
+from replicator.node.doorbells import due_now
 from replicator.node.health import forgive as close_breaker
 from replicator.node.repair import repair_soon
 from replicator.protocol import codec, node_document
@@ -83,6 +84,10 @@ def trust(node: Node, peer: NodeId, keys: Collection[KeyText]) -> None:
 
 
 def forgive(node: Node, peer: NodeId) -> None:
-    """Let a peer be called at once: what the operator changed may be what calls failed for."""
-    with suppress(WorkUnavailable):  # its health is lost then too
+    """Let a peer be called at once, and have all periodic work with it done at the next tick.
+
+    What the operator changed may be what calls failed for.
+    """
+    with suppress(WorkUnavailable):  # its breaker is lost then too
         close_breaker(node, peer)
+    due_now(node, [peer])

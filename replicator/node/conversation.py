@@ -20,6 +20,7 @@ from replicator.errors import (
     Refusal,
 )
 from replicator.node.context import Node
+from replicator.node.doorbells import due_now
 from replicator.node.ports import Peer, WireAnswer
 from replicator.protocol import codec, compression, envelope
 from replicator.protocol.ids import KeyText
@@ -101,7 +102,8 @@ def call(node: Node, peer: Peer, request: Request, media_type: str = codec.JSON)
     Raises:
         PeerUnavailable: not reached in time, ``busy``, or an unsigned error (with its wait).
         PeerRefused: a signed error or *not supported*.
-        BadAnswer: what came is no valid, signed answer to this request.
+        BadAnswer: what came is no valid, signed answer to this request (``about_items``: the peer
+            did sign it, and it cannot be read).
         KeyChanged: it is signed, but under none of the keys pinned for the peer.
     """
     return hear(node, peer, request, media_type).answer
@@ -156,8 +158,8 @@ def verify_answer(
     node_keys = [key for key, role in message.keys if role == "node"]
     pools = node.identity.pools & {key for key, role in message.keys if role == "pool"}
     _check_pin(node, peer, node_keys, pools)
-    if not pools <= peer.pools:
-        node.store.join_pools(peer.id, pools)
+    if not pools <= peer.pools and node.store.join_pools(peer.id, pools):
+        due_now(node, [peer.id])
     return Heard(_read(node, got, media_type, request), pools)
 
 
@@ -191,7 +193,8 @@ def _read(node: Node, got: WireAnswer, media_type: str, request: Request) -> Ans
             raise Malformed("the answer is in another encoding than the request")
         return codec.read_answer(codec.decode(media_type, got.body, node.limits), expected)
     except (Malformed, Refusal) as error:
-        raise BadAnswer(f"the answer is no answer document: {error}") from error
+        # its envelope was verified: the peer itself said this, about what it was asked for
+        raise BadAnswer(f"the answer is no answer document: {error}", about_items=True) from error
 
 
 def _unsigned(node: Node, got: WireAnswer, media_type: str) -> PeerUnavailable | BadAnswer:

@@ -2,7 +2,10 @@
 
 The queue is work state: what it loses is found again by pull. An attempt is counted against an
 item only where the holder really answered for it; when the holder is away, the lease is given
-back untouched. An item that fails too often becomes a dead letter of that holder.
+back untouched. An item that fails too often becomes a dead letter of that holder, and other
+holders of it are asked still. Where one item made a signed answer unreadable, all that were asked
+for with it are suspects: they are asked for in smaller company until the culprit stands alone.
+While the store has no room nothing is fetched.
 """
 
 from collections.abc import Sequence, Set
@@ -15,12 +18,14 @@ from replicator.errors import (
     PeerMisbehaved,
     PeerRefused,
     PeerUnavailable,
+    StoreFull,
     StoreUnavailable,
 )
 from replicator.node.context import Node
+from replicator.node.conversation import Heard
 from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.floors import floors
-from replicator.node.health import ask, reachable
+from replicator.node.health import ask, items_max, reachable
 from replicator.node.intake import Judged, judge
 from replicator.node.ports import FetchLease, Incoming, Peer, Settlement
 from replicator.node.turns import turn
@@ -65,8 +70,10 @@ def _run(node: Node, holder: NodeId) -> Fetched:
         peer = node.store.peer(holder)
         if peer is None or not reachable(node, peer):
             return Fetched(holder, gets, stored, failed, ended="not reachable")
+        if node.store.is_full():
+            return Fetched(holder, gets, stored, failed, ended="no room")
         lease = node.work.lease(
-            holder, node.limits.items_max, node.limits.batch_bytes_max, node.clock.now()
+            holder, items_max(node, holder), node.limits.batch_bytes_max, node.clock.now()
         )
         if lease is None:
             return Fetched(holder, gets, stored, failed)
@@ -76,9 +83,11 @@ def _run(node: Node, holder: NodeId) -> Fetched:
             node.work.settle(lease, Settlement(), node.clock.now())
             log.info("fetch.stopped", peer=holder, reason=str(error))
             return Fetched(holder, gets, stored, failed, ended=type(error).__name__)
-        except StoreUnavailable:
+        except StoreUnavailable as error:
             # a database that is full for an hour must not end in dead letters
             node.work.settle(lease, Settlement(), node.clock.now())
+            if isinstance(error, StoreFull):
+                return Fetched(holder, gets, stored, failed, ended="no room")
             raise
         gets, stored = gets + 1, stored + kept
         failed += len(outcome.failed) + len(outcome.dead)
@@ -94,14 +103,12 @@ def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement,
     incoming: list[Incoming] = []
     outcome = Settlement(done=tuple(known))
     if asked:
-        heard = ask(node, peer, Get(digests=tuple(sorted(asked))))
-        if not isinstance(heard.answer, GetAnswer):
-            raise BadAnswer(f"{peer.id} answered get with something else")
+        heard, answer = _ask(node, peer, lease, asked)
         sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
-        judged = judge(node, heard.answer.models or (), peer.id, sender)
+        judged = judge(node, answer.models or (), peer.id, sender)
         incoming = _asked_for(judged, wanted)
         node.store.add(incoming, node.clock.now())
-        absent = {entry.digest for entry in heard.answer.missing}
+        absent = {entry.digest for entry in answer.missing}
         outcome = _settlement(node, lease, known, judged, absent | expired)
     elif expired:
         outcome = Settlement(done=tuple(known), missing=tuple(expired - known))
@@ -110,6 +117,32 @@ def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement,
         node.store.drop_gaps(peer.id, {*outcome.missing, *outcome.dead})
     ring_lanes(node, incoming)
     return outcome, len(incoming)
+
+
+def _ask(node: Node, peer: Peer, lease: FetchLease, asked: set[Digest]) -> tuple[Heard, GetAnswer]:
+    """Ask for posts; where one of them makes the answer unreadable, end the lease with suspects.
+
+    Only what the holder itself signed says anything of its posts: what a proxy garbled does not.
+    """
+    try:
+        heard = ask(node, peer, Get(digests=tuple(sorted(asked))))
+    except BadAnswer as error:
+        if error.about_items:
+            _suspect(node, lease, asked, str(error))
+        raise
+    if not isinstance(heard.answer, GetAnswer):
+        raise BadAnswer(f"{peer.id} answered get with something else")
+    return heard, heard.answer
+
+
+def _suspect(node: Node, lease: FetchLease, asked: set[Digest], reason: str) -> None:
+    reasons = dict.fromkeys(asked, reason)
+    alone = len(asked) == 1
+    outcome = Settlement(dead=reasons) if alone else Settlement(suspects=reasons)
+    node.work.settle(lease, outcome, node.clock.now())
+    if alone:
+        node.store.drop_gaps(lease.holder, asked)
+        log.warning("fetch.poison", peer=lease.holder, digest=min(asked), reason=reason)
 
 
 def _expired(node: Node, lease: FetchLease) -> set[Digest]:

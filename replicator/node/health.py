@@ -26,12 +26,7 @@ def reachable(node: Node, peer: Peer) -> bool:
     """Tell whether a call may go out now: an address, not paused, and its breaker lets it."""
     if peer.address is None or peer.paused:
         return False
-    return lets_out(node.work.breakers([peer.id])[peer.id], node.clock.now())
-
-
-def lets_out(breaker: Breaker, now: int) -> bool:
-    """Tell whether a breaker would let a call out, be it as its probe."""
-    return rules.verdict(breaker, now) in ("closed", "probe")
+    return rules.lets_out(node.work.breakers([peer.id])[peer.id], node.clock.now())
 
 
 def items_max(node: Node, peer: NodeId) -> int:
@@ -126,7 +121,7 @@ def forgive(node: Node, peer: NodeId) -> None:
 def note_request(node: Node, peer: NodeId) -> bool:
     """Note that a peer spoke to us; return whether it may be called now because of that."""
     changed = _change(node, peer, lambda seen: rules.spoken_to(seen, node.limits))
-    return changed is not None and lets_out(changed, node.clock.now())
+    return changed is not None and rules.lets_out(changed, node.clock.now())
 
 
 def _change(node: Node, peer: NodeId, change: Callable[[Breaker], Breaker]) -> Breaker | None:

@@ -53,7 +53,7 @@ def judge(
         deliverer: the node that delivers them (not their origin).
         sender: what was proved about it.
     """
-    posts = [_read(node, item) for item in items]
+    posts = [read_post(node, item) for item in items]
     readable = [post for post in posts if isinstance(post, Post)]
     stale = _nothing_new(node, readable)
     fresh = [post for post in readable if post.digest not in stale]
@@ -75,7 +75,8 @@ def judge(
     return results
 
 
-def _read(node: Node, item: Any) -> Post | str:
+def read_post(node: Node, item: Any) -> Post | str:
+    """Return the post that an item tree holds, unverified, or why it holds none."""
     try:
         signed = codec.read(item, SignedContent)
         return post_of(signed.content, signed.signatures, node.limits)

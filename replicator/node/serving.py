@@ -5,13 +5,14 @@ Reads and writes the store in batches. An answer is made to fit its message by g
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
-from replicator.errors import ErrorCode, Malformed, Refusal
+from replicator.errors import ErrorCode, Malformed, Refusal, StoreFull
 from replicator.node.context import Node
 from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.floors import floors
-from replicator.node.intake import Judged, judge
+from replicator.node.intake import Judged, judge, read_post
 from replicator.node.ports import Added, Query, Wanted
 from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId
@@ -28,7 +29,7 @@ from replicator.protocol.messages import (
     PutItem,
     PutResult,
 )
-from replicator.protocol.post import Ref
+from replicator.protocol.post import Post, Ref
 from replicator.rules.policy import Sender, ref_objection
 
 Scopes = frozenset[KeyText] | None
@@ -128,20 +129,34 @@ def _missing(node: Node, request: Get, refs: Sequence[Ref]) -> tuple[Missing, ..
 
 
 def put(node: Node, request: Put, sender_id: NodeId, sender: Sender) -> tuple[Answer, int]:
-    """Take offered posts, or note offered refs for fetching; one result per item."""
+    """Take offered posts, or note offered refs for fetching; one result per item.
+
+    Where the store has no room, what is new is noted for fetching later, and answered so.
+    """
     items = request.models if request.models is not None else request.refs or ()
     if len(items) > node.limits.items_max:
         raise Refusal(ErrorCode.TOO_LARGE, f"{len(items)} items, at most {node.limits.items_max}")
     if request.models is not None:
         results = _put_models(node, items, sender_id, sender)
     else:
-        results = _put_refs(node, items, sender_id)
+        refs = [_read_ref(item) for item in items]
+        results = _put_refs(node, refs, sender_id, full=node.store.is_full())
     return PutAnswer(items=tuple(results)), len(results)
 
 
 def _put_models(
     node: Node, items: Sequence[Any], sender_id: NodeId, sender: Sender
 ) -> list[PutItem]:
+    if not node.store.is_full():
+        with suppress(StoreFull):
+            return _take(node, items, sender_id, sender)
+    # not verified: that is done when there is room, and they are fetched
+    posts = [read_post(node, item) for item in items]
+    refs = [post.ref if isinstance(post, Post) else post for post in posts]
+    return _put_refs(node, refs, sender_id, full=True)
+
+
+def _take(node: Node, items: Sequence[Any], sender_id: NodeId, sender: Sender) -> list[PutItem]:
     judged = judge(node, items, sender_id, sender)
     incoming = [item.incoming for item in judged if item.incoming is not None]
     added = iter(node.store.add(incoming, node.clock.now()) if incoming else ())
@@ -159,8 +174,10 @@ def _put_result(item: Judged, added: Any) -> PutItem:
     return PutItem(outcome.result, digest=item.digest, reason=outcome.reason)
 
 
-def _put_refs(node: Node, items: Sequence[Any], sender_id: NodeId) -> list[PutItem]:
-    refs = [_read_ref(item) for item in items]
+def _put_refs(
+    node: Node, refs: Sequence[Ref | str], sender_id: NodeId, *, full: bool
+) -> list[PutItem]:
+    """Queue what is wanted; each is a ref, or why it is none."""
     readable = {ref.digest: ref for ref in refs if isinstance(ref, Ref)}
     known = node.store.known(readable)
     now = node.clock.now()
@@ -172,7 +189,7 @@ def _put_refs(node: Node, items: Sequence[Any], sender_id: NodeId) -> list[PutIt
     wanted = [ref for ref in wanted if objections[ref.digest] is None]
     holder = node.store.peer(sender_id)
     reachable = holder is not None and holder.address is not None
-    queued = _queue(node, sender_id, wanted) if reachable else {}
+    queued = _queue(node, sender_id, wanted, full=full) if reachable else {}
     results = []
     for ref in refs:
         if isinstance(ref, str):
@@ -182,9 +199,9 @@ def _put_refs(node: Node, items: Sequence[Any], sender_id: NodeId) -> list[PutIt
         elif objections[ref.digest] is not None:
             reason = objections[ref.digest]
             results.append(PutItem(PutResult.REFUSED, digest=ref.digest, reason=reason))
-        elif queued.get(ref.digest) is Wanted.QUEUED:
+        elif queued.get(ref.digest) is Wanted.QUEUED and not full:
             results.append(PutItem(PutResult.WANTED, digest=ref.digest))
-        elif reachable:
+        elif reachable or full:
             results.append(PutItem(PutResult.LATER, digest=ref.digest))
         else:
             results.append(PutItem(PutResult.REFUSED, digest=ref.digest, reason=NO_ADDRESS))
@@ -198,10 +215,11 @@ def _read_ref(item: Any) -> Ref | str:
         return f"malformed: {error}"[:200]
 
 
-def _queue(node: Node, holder: NodeId, refs: Sequence[Ref]) -> dict[Digest, Wanted]:
+def _queue(node: Node, holder: NodeId, refs: Sequence[Ref], *, full: bool) -> dict[Digest, Wanted]:
     """Queue refs; what is not queued, because the queue is full, is found again by repair."""
     if not refs:
         return {}
     queued = node.work.want(holder, refs, node.clock.now())
-    ring(node, "fetch", [holder], f"{len(refs)} refs")
+    if not full:
+        ring(node, "fetch", [holder], f"{len(refs)} refs")
     return {ref.digest: outcome for ref, outcome in zip(refs, queued, strict=True)}

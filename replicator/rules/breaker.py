@@ -66,6 +66,11 @@ def verdict(breaker: Breaker, now: int) -> Verdict:
     return "probe"
 
 
+def lets_out(breaker: Breaker, now: int) -> bool:
+    """Tell whether a call would go out, be it as the probe."""
+    return verdict(breaker, now) in ("closed", "probe")
+
+
 def probing(breaker: Breaker, now: int, limits: Limits) -> Breaker:
     """Return the breaker with its probe taken; a probe that is lost frees the place by itself."""
     return replace(breaker, probing_until=now + limits.lease_seconds * 1000)

@@ -282,6 +282,27 @@ def test_an_answer_out_of_bounds_is_the_peers_fault(
 
 
 @pytest.mark.parametrize(
+    ("script", "about_items"),
+    [
+        pytest.param(answering(b"a" * 1001, "Signature: a"), True, id="an envelope's"),
+        pytest.param(flooding(_CHUNKED.replace(b"\r\n\r\n", b"\r\nSignature: a\r\n\r\n"),
+                              b"8000\r\n" + b"a" * 0x8000 + b"\r\n"), True, id="in chunks"),
+        pytest.param(answering(gzip.compress(bytes(1001)), _GZIP, "Signature: a"), True,
+                     id="once inflated"),
+        pytest.param(answering(b"a" * 1001), False, id="a page of somebody else"),
+        pytest.param(answering(b"no gzip", _GZIP, "Signature: a"), False, id="a broken one"),
+    ],
+)  # fmt: skip
+def test_a_large_answer_of_a_node_may_be_about_what_it_was_asked_for(
+    script: Script, about_items: bool, transport: Transport, server: ScriptedServer
+) -> None:
+    server.script = script
+    with pytest.raises(BadAnswer) as caught:
+        call(transport, server)
+    assert caught.value.about_items is about_items
+
+
+@pytest.mark.parametrize(
     "script",
     [
         pytest.param(sending(b"", then_close=True), id="nothing"),

@@ -113,7 +113,13 @@ def _wire_answer(reply: Reply, bytes_max: int) -> WireAnswer:
     try:
         body = inflated(headers, reply.body, bytes_max)
     except Refusal as refusal:
-        raise BadAnswer(refusal.message) from refusal
+        too_large = refusal.code == ErrorCode.TOO_LARGE
+        raise BadAnswer(refusal.message, about_items=too_large and _is_signed(headers)) from refusal
     if len(body) > bytes_max:
-        raise BadAnswer(f"the answer has more than {bytes_max} bytes")
+        reason = f"the answer has more than {bytes_max} bytes"
+        raise BadAnswer(reason, about_items=_is_signed(headers))
     return WireAnswer(reply.status, headers, body, reply.body)
+
+
+def _is_signed(headers: Mapping[str, str]) -> bool:
+    return "signature" in headers

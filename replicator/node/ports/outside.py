@@ -62,7 +62,8 @@ class Transport(Protocol):
 
         Raises:
             PeerUnavailable: no connection, no complete answer in time, or a redirect.
-            BadAnswer: the answer is larger than ``bytes_max``, or does not decompress.
+            BadAnswer: the answer is larger than ``bytes_max`` (``about_items``, where it has an
+                envelope), or does not decompress.
         """
 
     def get(self, url: str, *, seconds: float, bytes_max: int) -> WireAnswer:
