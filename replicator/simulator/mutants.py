@@ -128,6 +128,13 @@ class _UnfencedQueue(MemoryWorkState):
         return super().settle(lease, outcome, now)
 
 
+class _StickyQueue(MemoryWorkState):
+    """A claim never ends, also where its holder turned out not to give the post."""
+
+    def _release(self, item: Any) -> None:
+        del item
+
+
 class _NonceAsTruth(_Port):
     """The task that takes a request uses it up, so that its redelivery is refused."""
 
@@ -185,16 +192,6 @@ class _AttemptsCounted(_Port):
         if outcome == Settlement():
             digests = [item.ref.digest for item in lease.items]
             outcome = Settlement(failed=dict.fromkeys(digests, now + 1_000))
-        settled: bool = self.inner.settle(lease, outcome, now)
-        return settled
-
-
-class _ClaimForever(_Port):
-    """A lease on a holder that is away is kept, and its claims never expire."""
-
-    def settle(self, lease: FetchLease, outcome: Settlement, now: int) -> bool:
-        if outcome == Settlement():
-            return True
         settled: bool = self.inner.settle(lease, outcome, now)
         return settled
 
@@ -279,10 +276,8 @@ class _LeaseUnfenced(Mutant):
 
 
 class _ClaimsForever(Mutant):
-    work_port = _ClaimForever
-
     def twin(self, limits: Limits) -> MemoryWorkState:
-        return MemoryWorkState(replace(limits, claim_seconds=10**9))
+        return _StickyQueue(replace(limits, claim_seconds=10**9))
 
 
 MUTANTS: Final[dict[str, Callable[[], Mutant]]] = {
