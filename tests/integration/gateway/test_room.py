@@ -135,6 +135,24 @@ def test_a_disk_that_is_really_full_loses_nothing_that_was_acknowledged(tmp_path
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
+def test_what_expires_makes_room_on_a_disk_that_is_really_full(tmp_path, disk):
+    node = replace(make_node(tmp_path), keep_days=30)
+    with closing(sqlite3.connect(tmp_path / "gateway.db")) as connection:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    disk.bound = pages + 300
+    with running(node) as gateway:
+        draft, large = {"text": "x" * 3_000, "published": LONG_AGO}, {"text": "y" * 30_000}
+        for _ in range(400):
+            if gateway.local("POST", POSTS, draft).status != 201:
+                break
+        assert gateway.local("POST", POSTS, large).status == 507
+        upkeep(gateway.node)
+        assert gateway.local("POST", POSTS, large).status == 201
+        assert texts(gateway) == [large["text"]]
+    with closing(sqlite3.connect(tmp_path / "gateway.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
 def test_the_command_line_says_in_one_line_that_there_is_no_room(tmp_path, monkeypatch):
     home = CliHome(tmp_path / "home")
     home("init", "node.example")
