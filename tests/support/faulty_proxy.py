@@ -49,6 +49,7 @@ class FaultyProxy:
         self._chance = chance
         self._random = random.Random(chance.seed if chance else 0)
         self._loop = asyncio.new_event_loop()
+        self._made: list[asyncio.StreamWriter] = []
         self._writers: set[asyncio.StreamWriter] = set()
         self._targets: set[asyncio.StreamWriter] = set()
         self._flows = asyncio.Event()
@@ -94,6 +95,11 @@ class FaultyProxy:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in self._made:
+            writer.transport.abort()
+        # transports end in the next rounds of the loop
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     async def _cut(self) -> None:
         self._is_cut = True
@@ -110,6 +116,7 @@ class FaultyProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # streams of Python 3.11 complain about a handler that was cancelled
+        self._made.append(writer)
         with suppress(asyncio.CancelledError):
             await self._connect(reader, writer)
 
@@ -126,6 +133,7 @@ class FaultyProxy:
         except OSError:
             writer.transport.abort()
             return
+        self._made.append(target[1])
         with _among(self._writers, writer), _among(self._targets, target[1]):
             exchange = _Exchange(self._flows, idle=IDLE_SECONDS if self._chance else None)
             damage = self._damage_of(fault)
