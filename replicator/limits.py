@@ -180,6 +180,8 @@ class Limits:
     """Members whose introductions are kept; of more, the longest unheard go first."""
     roster_kept_seconds: float = 2_592_000.0
     """An introduction not renewed for a month is forgotten: the node is gone."""
+    roster_renewal_seconds: float = 86_400.0
+    """One that repeats what is known is written down again after a day, not each time."""
     introduction_bytes_max: int = 16 * 1024
     """One introduction in a roster; one with 8 keys has 3 kB."""
     peers_max: int = 5_000
@@ -234,6 +236,9 @@ class Limits:
             ),
             "reconcile_frame_bytes >= 4,096 (the reference's own bound)": (
                 self.reconcile_frame_bytes_max >= 4_096
+            ),
+            "2 roster_renewal <= roster_kept": (
+                2 * self.roster_renewal_seconds <= self.roster_kept_seconds
             ),
             "summary_items >= 16": self.summary_items_max >= 16,
         }

@@ -79,7 +79,8 @@ class _Known:
 
     standings: Mapping[NodeId, Standing]
     members: Mapping[NodeId, Member]
-    peers: int = 0
+    documents: Mapping[NodeId, codec.Tree]
+    peers: int
 
 
 def take(
@@ -101,9 +102,8 @@ def take(
         if claim is None:
             taken = replace(taken, ignored=taken.ignored + 1)
             continue
-        before = known.members.get(claim.id)
-        if claim.id in seen or (before is not None and before.time >= claim.time):
-            continue  # it says nothing new, so that there is no reason to verify it
+        if claim.id in seen or _is_known(node, claim, tree, known):
+            continue  # there is no reason to verify it
         seen.add(claim.id)
         judged = _judge(node, pool, tree, known)
         if isinstance(judged, NodeDocument) and only in (None, claim.id):
@@ -123,6 +123,17 @@ def _claim(tree: Any) -> _About | None:
         return codec.read(tree, _Claim).document
     except Malformed:
         return None
+
+
+def _is_known(node: Node, claim: _About, tree: Any, known: _Known) -> bool:
+    """Tell whether a document claims to be no newer than the kept one, or to repeat it."""
+    before = known.members.get(claim.id)
+    if before is None or claim.time <= before.time:
+        return before is not None
+    renewal_ms = int(node.limits.roster_renewal_seconds * 1000)
+    if before.offered or claim.time >= before.time + renewal_ms:
+        return False
+    return {**tree["document"], "time": 0} == {**known.documents[claim.id], "time": 0}
 
 
 def _judge(node: Node, pool: KeyText, tree: Any, known: _Known) -> NodeDocument | str:
@@ -156,29 +167,24 @@ def _can_be_told(node: Node, tree: Any) -> bool:
 
 
 def _look_up(node: Node, ids: set[NodeId]) -> _Known:
-    if not ids:
-        return _Known({}, {})
     pins = node.store.all_pins(ids)
     members = node.store.introductions(ids)
     peers = {peer.id: peer for peer in node.store.peers()}
+    # verified before they were kept
+    documents = {
+        node_id: codec.decode(codec.JSON, member.document, node.limits)["document"]
+        for node_id, member in members.items()
+    }
     standings = {
         node_id: Standing(
             pins={pin.key: pin.state for pin in pins.get(node_id, ())},
             is_peer=node_id in peers,
             address=peers[node_id].address if node_id in peers else None,
-            named=_named(node, members.get(node_id)),
+            named=documents[node_id]["addresses"] if node_id in documents else (),
         )
         for node_id in ids
     }
-    return _Known(standings, members, len(peers))
-
-
-def _named(node: Node, member: Member | None) -> tuple[str, ...]:
-    """Return the addresses of a kept introduction; it was verified before it was kept."""
-    if member is None:
-        return ()
-    tree = codec.decode(codec.JSON, member.document, node.limits)
-    return codec.read(tree["document"], NodeDocument).addresses
+    return _Known(standings, members, documents, len(peers))
 
 
 def _follow(node: Node, document: NodeDocument, tree: Any, known: _Known, *, room: int) -> Taken:

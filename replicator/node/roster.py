@@ -181,11 +181,12 @@ def _known_members(
 
 
 def offered(node: Node) -> list[Member]:
-    """Return the members that wait for the operator's word, by node id."""
+    """Return the members that wait for the operator's word, by node id: none of them is called."""
+    called = {peer.id for peer in node.store.peers() if peer.address is not None}
     waiting: list[Member] = []
     place: NodeId | None = None
     while members := node.store.members(None, place, node.limits.items_max):
-        waiting += [member for member in members if member.offered]
+        waiting += [member for member in members if member.offered and member.node not in called]
         place = members[-1].node
     return waiting
 

@@ -1,5 +1,6 @@
 """The roster: one address is enough to join, and nobody lies members into being somebody else."""
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -204,6 +205,21 @@ def test_an_older_document_never_takes_an_address_back() -> None:
     assert alpha.peer(gamma).address == "http://gamma.new"
 
 
+def test_what_repeats_itself_is_written_down_once_a_day() -> None:
+    pool, alpha, beta, _ = trio()
+    times = []
+    for _ in range(5):
+        asked(alpha, beta)
+        times.append(alpha.store.introductions([beta.id])[beta.id].time)
+        pool.clock.advance(DAY_SECONDS / 2)
+    assert len(set(times)) == 3
+    moved = dataclasses.replace(beta.node, address="http://beta.new")
+    pool.nodes[beta.address] = moved
+    pool.clock.advance(1)
+    assert asked(alpha, beta).moved == 1
+    assert alpha.peer(beta).address == "http://beta.new"
+
+
 def test_an_address_that_the_operator_gave_by_hand_stays() -> None:
     pool, alpha, beta, gamma = trio()
     alpha.store.add_peer(gamma.id, "http://10.0.0.7", pool.clock.now())
@@ -270,9 +286,6 @@ def test_where_the_operator_is_asked_members_wait_for_his_word() -> None:
     assert addresses(alpha) == {"beta": "http://beta"}
     assert [member.node for member in roster.offered(alpha.node)] == [gamma.id]
     know(alpha, gamma)
-    pool.clock.advance(1)
-    asked(gamma, beta)
-    asked(alpha, beta)
     assert roster.offered(alpha.node) == []
 
 
