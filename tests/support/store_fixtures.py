@@ -7,6 +7,7 @@ has a database file or a schema of its own.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -69,22 +70,33 @@ def open_store(database_url: str) -> Iterator[Callable[..., SqlStore]]:
 
 
 @pytest.fixture(params=["memory", *_SQL])
-def make_store(
-    request: pytest.FixtureRequest,
-) -> Iterator[Callable[[Limits], Store]]:
-    """Make one store of each kind in turn, with limits of the test's own."""
-    with ExitStack() as stack:
+def make_stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Store]]:
+    """Make any number of stores, each of its own, of each kind in turn.
 
-        def made(limits: Limits) -> Store:
+    Besides the limits, a quota may be given; the store in memory counts its posts' bytes alone.
+    """
+    server = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    with ExitStack() as stack:
+        numbers = count()
+
+        def made(limits: Limits, quota_bytes: int | None = None) -> Store:
             if request.param == "memory":
-                return MemoryStore(limits)
-            url = request.getfixturevalue(f"{request.param}_url")
+                return MemoryStore(limits, quota_bytes=quota_bytes)
+            url = f"sqlite:///{tmp_path}/{next(numbers)}.db"
+            if server is not None:
+                url = stack.enter_context(empty_schema(server))
             migrate(url)
-            store = SqlStore(url, limits)
+            store = SqlStore(url, limits, quota_bytes=quota_bytes)
             stack.callback(store.close)
             return store
 
         yield made
+
+
+@pytest.fixture
+def make_store(make_stores: Callable[[Limits], Store]) -> Callable[[Limits], Store]:
+    """Make one store of each kind in turn, with limits of the test's own."""
+    return make_stores
 
 
 @pytest.fixture

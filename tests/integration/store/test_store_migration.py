@@ -1,0 +1,121 @@
+"""A database of the first release, with posts in it, becomes one of this program."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import text
+
+from replicator.adapters.sql import migrate as migrating
+from replicator.adapters.sql.engine import Database
+from replicator.adapters.sql.migrate import check_schema, migrate
+from replicator.adapters.sql.packing import pack_signatures
+from replicator.adapters.sql.store import SqlStore
+from replicator.errors import ConfigurationError
+from replicator.limits import Limits
+from replicator.node.ports import Keep, Query
+from replicator.protocol.ids import origin_of
+from replicator.protocol.post import Post
+from replicator.rules.negentropy import SortedItems
+from tests.support.posts import HERE, OTHER_POOL, POOL, THERE, post, received
+
+pytest_plugins = ["tests.support.store_fixtures"]
+
+COUNT = 1_500
+LOST = b"\x07" * 32
+
+
+def make_first(url: str, posts: list[Post]) -> None:
+    """Make a database as revision 0001 did, with posts and one that lost an equivocation."""
+    database = Database(url, migrates=True)
+    with database.writing() as connection:
+        config = migrating._config({"connection": connection})
+        command.upgrade(config, "0001")
+        connection.execute(
+            text("INSERT INTO pool (id, key) VALUES (1, :one), (2, :other)"),
+            {"one": POOL, "other": OTHER_POOL},
+        )
+        rows = [row_of(number, one) for number, one in enumerate(posts, 1)]
+        names = ", ".join(rows[0])
+        marks = ", ".join(f":{name}" for name in rows[0])
+        connection.execute(text(f"INSERT INTO post ({names}) VALUES ({marks})"), rows)  # noqa: S608 - names of columns
+        entries = [{"id": row["id"], "digest": row["digest"]} for row in rows]
+        change = "INSERT INTO change VALUES (:id, 'post', 1, :digest, :id)"
+        connection.execute(text(change), [*entries, {"id": len(rows) + 1, "digest": LOST}])
+        shown = "INSERT INTO post_pool VALUES (:pool, :id, :id)"
+        connection.execute(
+            text(shown), [{"pool": 1 + row["id"] % 2, "id": row["id"]} for row in entries]
+        )
+        connection.execute(
+            text("INSERT INTO decision VALUES (:digest, 'equivocation', 5)"), {"digest": LOST}
+        )
+    database.close()
+
+
+def row_of(number: int, one: Post) -> dict[str, object]:
+    return {
+        "id": number,
+        "digest": bytes.fromhex(one.digest),
+        "global_id": one.id,
+        "node": origin_of(one.id),
+        "published": one.published,
+        "size": one.size,
+        "thread": None,
+        "received_at": 1,
+        "received_from": "there.example",
+        "signatures": pack_signatures(one.signatures),
+        "content": one.canonical,
+    }
+
+
+def test_a_database_with_posts_gets_its_sets_and_counts(
+    empty_url: str, open_later: Callable[[], SqlStore]
+) -> None:
+    posts = [
+        post(number * 7 % COUNT, node=(HERE, THERE)[number % 3 == 0]) for number in range(COUNT)
+    ]
+    make_first(empty_url, posts)
+    with pytest.raises(ConfigurationError, match="0002"):
+        check_schema(empty_url)
+    assert migrate(empty_url) == ["0002"]
+    check_schema(empty_url)
+    store = open_later()
+    for offset, pool in ((1, POOL), (0, OTHER_POOL)):
+        shown = [one for number, one in enumerate(posts, 1) if number % 2 != offset]
+        expected = SortedItems((one.published, bytes.fromhex(one.digest)) for one in shown)
+        with store.reconciled(pool, 0) as items:
+            assert len(items) == len(expected) == COUNT // 2
+            assert [*map(tuple, items.slice(0, COUNT))] == [*expected.slice(0, COUNT)]
+            for begin, end in ((0, len(expected)), (3, 700), (400, 401)):
+                assert items.total(begin, end) == expected.total(begin, end)
+    totals = store.totals()
+    assert (totals.posts, totals.size) == (COUNT, sum(one.size for one in posts))
+    assert (totals.last_change, totals.decided) == (COUNT + 1, 1)
+    first = store.page(Query(limit=2), None)
+    assert list(first.posts) == posts[:2]
+
+
+def test_a_migrated_database_goes_on(empty_url: str, open_later: Callable[[], SqlStore]) -> None:
+    make_first(empty_url, [post(number) for number in range(COUNT)])
+    migrate(empty_url)
+    store = open_later()
+    store.add([received(post(number)) for number in range(COUNT - 50, COUNT + 50)], now=1)
+    assert store.last_change() > COUNT + 1
+    while store.expire(Keep(posts=100), now=1):
+        pass
+    assert store.totals().posts == 100
+    with store.reconciled(POOL, 0) as items:
+        # half of the old ones, the other half of those that came again, and the new ones
+        assert len(items) == COUNT // 2 + 25 + 50
+    store.raise_floor(86_400_006)
+    while store.expire(Keep(), now=1):
+        pass
+    assert (store.totals().posts, store.totals().decided) == (0, 0)
+
+
+@pytest.fixture
+def open_later(empty_url: str, tmp_path: Path) -> Callable[[], SqlStore]:
+    """Open the store of a database that is not migrated yet when the test begins."""
+    del tmp_path
+    return lambda: SqlStore(empty_url, Limits())
