@@ -13,6 +13,7 @@ from replicator.node.introductions import take
 from replicator.node.ports import Member as Introduced
 from replicator.node.ports import WireAnswer
 from replicator.node.pull import pull
+from replicator.node.reconciler import tick
 from replicator.node.roster import Asked, ask_members
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import NodeId
@@ -101,6 +102,24 @@ def test_where_all_know_one_address_two_rounds_make_everybody_known_to_everybody
         for other in others:
             asked(other, hub)
     assert all(addresses(member) == of_all(pool, member) for member in pool.members)
+
+
+def test_by_ticks_alone_nodes_that_know_one_address_become_a_pool_that_holds_all() -> None:
+    pool = Pool()
+    hub, *others = members = [pool.add(f"n{number}") for number in range(5)]
+    for other in others:
+        other.store.add_peer(hub.id, hub.address, pool.clock.now())
+    for member in members:
+        member.publish(f"of {member.id}")
+    for _ in range(30):
+        for member in members:
+            tick(member.node)
+        pool.settle()
+        pool.clock.advance(60)
+    for member in members:
+        assert addresses(member) == of_all(pool, member)
+        assert len(member.posts()) == 5
+        assert all(peer.pools == {pool.key.public} for peer in member.store.peers())
 
 
 def test_who_asks_introduces_itself() -> None:
