@@ -37,7 +37,7 @@ def _called(standings: Standings, peer: Peer) -> Iterator[Finding]:
         text = f"{peer.id} is paused: it is asked for nothing and given nothing"
         yield Finding("paused", "warn", text, f"replicator peers resume {peer.id}")
     elif standings.state(peer) in ("open", "half-open", "busy"):
-        text = f"{peer.id} is not called at present: {standings.words(peer)}"
+        text = f"{peer.id}: {standings.words(peer)}"
         advice = f"to call it now: replicator peers probe {peer.id}"
         yield Finding("breaker", "warn", text, advice)
 

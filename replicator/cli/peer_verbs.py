@@ -38,7 +38,10 @@ def pause(home: Path, peer: str, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def resume(home: Path, peer: str, *, as_json: bool) -> None:
-    """Call PEER again, at once, whatever its failures were before."""
+    """Call PEER again, at once.
+
+    Whatever its failures were before is forgiven.
+    """
     with opened_node(home) as node:
         known = known_peer(node, peer)
         changed = operating.resume(node, known.id)
@@ -51,10 +54,10 @@ def resume(home: Path, peer: str, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def flush(home: Path, peer: str, *, as_json: bool) -> None:
-    """Try everything that waits for PEER now, instead of later. Nothing is dropped.
+    """Try everything that waits for PEER now.
 
-    Use it when you know that a peer is back: its failures are forgiven, and its lane, its fetch
-    queue, its pull and its repair are due at once.
+    Nothing is dropped. Use it when you know that a peer is back: its failures are forgiven, and its
+    lane, its fetch queue, its pull and its repair are due at once.
     """
     with opened_node(home) as node:
         known = known_peer(node, peer)
@@ -71,10 +74,11 @@ def flush(home: Path, peer: str, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def resync(home: Path, peer: str, *, as_json: bool) -> None:
-    """Compare everything with PEER anew: read its log from the start, and compare the sets.
+    """Compare everything with PEER anew.
 
-    Use it when you do not trust what both believe they have: after a restore, or a defect. Posts
-    that are held are not sent again; each costs a line of about 150 bytes.
+    Its log is read from the start, and the sets of posts are compared. Use it when you do not trust
+    what both believe they have: after a restore, or a defect. Posts that are held are not sent
+    again; each costs a line of about 150 bytes.
     """
     with opened_node(home) as node:
         known = known_peer(node, peer)
@@ -89,10 +93,10 @@ def resync(home: Path, peer: str, *, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def probe(ctx: click.Context, peer: str, *, as_json: bool) -> None:
-    """Call PEER now, whatever happened before, and say how it answered.
+    """Call PEER now and say how it answers.
 
-    A good answer ends its back-off; a bad one changes nothing. Exit code: 0 it answered well, 1 it
-    did not.
+    It is called whatever happened before. A good answer ends its back-off; a bad one changes
+    nothing. Exit code: 0 it answered well, 1 it did not.
     """
     with opened_node(ctx.obj) as node:
         known = known_peer(node, peer)

@@ -42,13 +42,14 @@ for verb in (pause, resume, flush, resync, probe):
 @json_option
 @click.pass_obj
 def add(home: Path, target: str, address: str | None, *, yes: bool, as_json: bool) -> None:
-    """Add a peer by its URL, or by its id (and ADDRESS, where it can be reached).
+    """Add a peer by its URL, or by its id.
 
-    By URL the node's signed document is read, its id and the fingerprint of its keys are shown,
-    and its keys are pinned when you agree. Compare the fingerprint with the peer's operator, who
-    sees it with: replicator keys list. By id nobody is called: a member that others introduced
-    (peers list shows those) is added with the address and keys of its introduction, when you
-    agree; any other one's key is pinned on the first message it signs.
+    After an id may stand the ADDRESS where it can be reached. By URL the node's signed document is
+    read, its id and the fingerprint of its keys are shown, and its keys are pinned when you agree.
+    Compare the fingerprint with the peer's operator, who sees it with: replicator keys list. By id
+    nobody is called: a member that others introduced (peers list shows those) is added with the
+    address and keys of its introduction, when you agree; any other one's key is pinned on the first
+    message it signs.
     """
     with opened_node(home) as node:
         if "://" not in target:
@@ -125,7 +126,7 @@ def list_peers(home: Path, *, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def show(home: Path, peer: str, *, as_json: bool) -> None:
-    """Show one peer: its address, pools, pinned keys, cursors, and how it answers."""
+    """Show one peer: address, pools, keys, state."""
     with opened_node(home) as node:
         known = _describe(node, known_peer(node, peer))
     if as_json:
@@ -147,12 +148,14 @@ def show(home: Path, peer: str, *, as_json: bool) -> None:
 @click.argument("peer")
 @click.argument("keys", nargs=-1)
 @_YES
+@json_option
 @click.pass_obj
-def trust(home: Path, peer: str, keys: tuple[str, ...], *, yes: bool) -> None:
-    """Pin other keys for PEER: KEYS, or those that its address gives now.
+def trust(home: Path, peer: str, keys: tuple[str, ...], *, yes: bool, as_json: bool) -> None:
+    """Pin other keys for PEER.
 
-    Use it when a peer's operator tells you that the node has new keys. Its present keys become
-    retired: posts signed with them stay valid, messages are no longer accepted.
+    That is KEYS, or those that its address gives now. Use it when a peer's operator tells you that
+    the node has new keys. Its present keys become retired: posts signed with them stay valid,
+    messages are no longer accepted.
     """
     with opened_node(home) as node:
         known = known_peer(node, peer)
@@ -164,21 +167,31 @@ def trust(home: Path, peer: str, keys: tuple[str, ...], *, yes: bool) -> None:
         if not yes:
             click.confirm(f"Pin these keys for {known.id}?", abort=True, err=True)
         pin_anew(node, known.id, wanted)
-    click.echo(f"{known.id} is trusted under {len(wanted)} keys")
+    if as_json:
+        emit({"peer": known.id, "keys": wanted})
+    else:
+        click.echo(f"{known.id} is trusted under {len(wanted)} keys")
 
 
 @peers.command("forget")
 @click.argument("peer")
 @_YES
+@json_option
 @click.pass_obj
-def forget(home: Path, peer: str, *, yes: bool) -> None:
-    """Remove PEER with its pins and cursors, and what waits for it; the posts it gave stay."""
+def forget(home: Path, peer: str, *, yes: bool, as_json: bool) -> None:
+    """Remove PEER; the posts it gave stay.
+
+    Its pins and cursors go, and what waits for it. To stop calling it for a while: peers pause.
+    """
     with opened_node(home) as node:
         known = known_peer(node, peer)
         if not yes:
             click.confirm(f"Forget {known.id} and its pinned keys?", abort=True, err=True)
         operating.forget(node, known.id)
-    click.echo(f"{known.id} is forgotten")
+    if as_json:
+        emit({"peer": known.id, "forgotten": True})
+    else:
+        click.echo(f"{known.id} is forgotten")
 
 
 def _offered(node: Node, peer: Peer) -> list[KeyText]:

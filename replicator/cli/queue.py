@@ -27,7 +27,7 @@ def queue() -> None:
 @json_option
 @click.pass_obj
 def list_queue(home: Path, *, as_json: bool) -> None:
-    """Count the posts that wait to be fetched, and the dead letters, per peer."""
+    """Count what waits, and dead letters, per peer."""
     with opened_node(home) as node:
         queued = node.work.queued()
         dead = Counter(letter.holder for letter in operating.letters(node))
@@ -56,9 +56,10 @@ def _row(row: dict[str, Any]) -> tuple[str, str, str, str]:
 @json_option
 @click.pass_obj
 def dead(home: Path, peer: str | None, limit: int, *, as_json: bool) -> None:
-    """List dead letters, newest first: posts that a peer named and did not give.
+    """List posts that were given up, newest first.
 
-    Only posts that this node lacks are shown. A dead letter is tried again once a day by itself.
+    A peer named each of them and did not give it. Only posts that this node lacks are shown. A dead
+    letter is tried again once a day by itself.
     """
     with opened_node(home) as node:
         letters = operating.letters(node, holder=None if peer is None else parse_node_id(peer))
@@ -100,7 +101,10 @@ def _choice(command: F) -> F:
 def requeue(
     home: Path, digests: tuple[str, ...], peer: str | None, *, every: bool, as_json: bool
 ) -> None:
-    """Try dead letters again now: those of DIGEST, of a peer, or all."""
+    """Try dead letters again now.
+
+    Those of each DIGEST, those of one peer, or all.
+    """
     with opened_node(home) as node:
         chosen, holder = _chosen(node, digests, peer, every=every)
         queued = operating.requeue(node, chosen, holder)
@@ -126,9 +130,10 @@ def drop(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Forget dead letters: those of DIGEST, of a peer, or all.
+    """Forget dead letters.
 
-    The posts stay wanted: when sets are compared they may come up, and be tried, again.
+    Those of each DIGEST, those of one peer, or all. The posts stay wanted: when sets are compared
+    they may come up, and be tried, again.
     """
     with opened_node(home) as node:
         chosen, holder = _chosen(node, digests, peer, every=every)

@@ -192,13 +192,17 @@ def test_a_probe_says_when_the_key_is_another_one(home: CliHome, live: Running) 
         node.store.repin(HERE, [POOL_KEY.public], node.clock.now())
     assert home.json("peers", "probe", HERE, code=1)["key"] == "changed"
     assert f"peers trust {HERE}" in home("peers", "probe", HERE, code=1).stdout
+    trusted = home.json("peers", "trust", HERE, "--yes")
+    assert trusted["keys"] == [live.node.identity.node_keys[0].public]
+    assert home.json("peers", "probe", HERE)["key"] == "pinned"
 
 
 def test_forgetting_a_peer_forgets_what_waits_for_it(home: CliHome) -> None:
     with opened_node(home.path) as node:
         node.work.want(GONE, refs(2), node.clock.now())
         bury(node, NodeId("other.example"), 1, first=9)
-    home("peers", "forget", GONE, "--yes")
+    forgotten = home.json("peers", "forget", GONE, "--yes")
+    assert forgotten == {"peer": GONE, "forgotten": True}
     queue = home.json("queue", "list")
     assert (queue["queued"], queue["dead"]) == (0, 1)
 

@@ -7,7 +7,7 @@ import pytest
 
 from replicator.adapters.memory.clock import ManualClock
 from replicator.adapters.memory.transport import LoopTransport
-from replicator.errors import PeerUnavailable
+from replicator.errors import PeerRefused, PeerUnavailable
 from replicator.node.health import note_failure, reachable
 from replicator.node.ports import WireAnswer
 from replicator.node.probing import Probed, probe
@@ -114,6 +114,13 @@ def test_a_refusal_is_named_with_its_words() -> None:
     found = probed(alone, beta)
     assert found.end == "refused"
     assert "unknown-sender" in found.reason
+
+
+def test_a_peer_that_does_not_speak_what_is_asked_is_unsupported() -> None:
+    pool, alpha, beta = pair()
+    away, _ = over(pool, alpha, post=PeerRefused("not-supported", "no pull here"))
+    found = probed(away, beta)
+    assert (found.end, found.reason) == ("unsupported", "not-supported: no pull here")
 
 
 def test_another_key_is_changed() -> None:
