@@ -1,7 +1,7 @@
 """A database of the first release, with posts in it, becomes one of this program."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from alembic import command
@@ -115,7 +115,13 @@ def test_a_migrated_database_goes_on(empty_url: str, open_later: Callable[[], Sq
 
 
 @pytest.fixture
-def open_later(empty_url: str, tmp_path: Path) -> Callable[[], SqlStore]:
+def open_later(empty_url: str) -> Iterator[Callable[[], SqlStore]]:
     """Open the store of a database that is not migrated yet when the test begins."""
-    del tmp_path
-    return lambda: SqlStore(empty_url, Limits())
+    with ExitStack() as stack:
+
+        def opened() -> SqlStore:
+            store = SqlStore(empty_url, Limits())
+            stack.callback(store.close)
+            return store
+
+        yield opened
