@@ -13,15 +13,15 @@ FOUND = {
     "pull-early": (0, {"pull-cursor"}),
     "gaps-forgotten": (0, {"pull-cursor"}),
     "cursor-unfenced": (1, {"lane-cursor"}),
-    "lease-unfenced": (9, {"lease-owner"}),
-    "nonce-as-truth": (7, {"redelivery"}),
+    "lease-unfenced": (28, {"lease-owner"}),
+    "nonce-as-truth": (0, {"redelivery"}),
     "doorbell-forever": (0, {"convergence", "calm-pair"}),
     "breaker-stuck": (0, {"convergence", "calm-pair"}),
-    "attempts-counted": (5, {"attempts"}),
-    "claim-forever": (64, {"convergence", "calm-pair"}),
-    "arrival-wins": (2, {"convergence", "comparing"}),
+    "attempts-counted": (0, {"attempts"}),
+    "claim-forever": (6, {"convergence", "calm-pair"}),
+    "arrival-wins": (1, {"convergence", "comparing", "pull-cursor"}),
     "acknowledged-early": (0, {"acknowledged"}),
-    "last-range-dropped": (1, {"comparing"}),
+    "last-range-dropped": (0, {"comparing"}),
 }
 """Per planted bug a seed that found it once, which is tried first, and who may find it."""
 
