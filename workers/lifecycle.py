@@ -16,9 +16,11 @@ from celery import current_app, signals
 from celery.concurrency import get_implementation
 from celery.concurrency.prefork import TaskPool as PreforkPool
 
+from replicator.adapters.queue_names import queue_name
 from replicator.bootstrap import close_node, open_node
 from replicator.errors import ConfigurationError, Unavailable
 from replicator.node.context import Node
+from replicator.node.reconciler import wake
 from workers.app import NodeCelery
 
 PR_SET_PDEATHSIG = 1
@@ -79,6 +81,20 @@ def open_in_main_process(sender: Any, **_: Any) -> None:
     parents.append(os.getpid())
     if not issubclass(get_implementation(sender.pool_cls), PreforkPool):
         open_or_wait()
+
+
+@signals.celeryd_after_setup.connect
+def wake_lanes(instance: Any, **_: Any) -> None:
+    """Spread the first rings of a worker that speaks to peers, so that restarts do not herd."""
+    fanout = queue_name(instance.app.settings.node_id, "fanout")
+    if fanout not in instance.app.amqp.queues.consume_from:
+        return
+    try:
+        woken = wake(process_node.get())
+    except Unavailable as error:
+        log.warning("node.lanes_not_spread", reason=str(error))
+    else:
+        log.info("node.lanes_wake", peers=woken)
 
 
 @signals.worker_process_init.connect

@@ -222,3 +222,14 @@ def test_errors_of_the_project_end_well_and_bugs_do_not(
     eventually(lambda: "ZeroDivisionError: a bug" in worker.logs(), "the failure")
     for word in ("unavailable", "invalid", "overtaken"):
         eventually(lambda word=word: f"'ended': '{word}'" in worker.logs(), word)
+
+
+def test_a_restarted_node_wakes_its_lanes_over_a_while(
+    start_worker: StartWorker, parts: Parts, stalled: str
+) -> None:
+    now = SystemClock().now()
+    parts.store.add_peer(BETA, stalled, now)
+    start_worker("answers")
+    assert parts.work.dues("announce", [BETA]) == {BETA: 0}
+    start_worker("lanes")
+    assert now < parts.work.dues("announce", [BETA])[BETA] < now + 60_000
