@@ -83,7 +83,6 @@ def _add_by_url(node: Node, url: str, *, yes: bool) -> Peer:
     if not yes:
         click.confirm("Add this peer and pin its keys?", abort=True, err=True)
     accept(node, introduction)
-    operating.hurry_quietly(node, introduction.node_id)
     return known_peer(node, introduction.node_id)
 
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Final, get_args
 
 from replicator.errors import ConfigurationError, CursorConflict, WorkUnavailable
-from replicator.node import roster
+from replicator.node import contact, roster
 from replicator.node.context import Node
 from replicator.node.dead_letters import dead_letters
-from replicator.node.doorbells import ring
+from replicator.node.doorbells import due_now, ring
 from replicator.node.health import forgive
 from replicator.node.introductions import SOURCE
-from replicator.node.ports import DeadLetter, DoorbellKind, DueKind, Member, Peer
+from replicator.node.ports import DeadLetter, DoorbellKind, Member, Peer
 from replicator.node.repair import repair_soon
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import Digest, NodeId
@@ -26,7 +26,6 @@ from replicator.rules.roster import usable_address
 
 _RACES_MAX: Final = 8
 """Pulls that may move a cursor while it is put back; each of them ends when it is."""
-_PERIODIC: Final[tuple[DueKind, ...]] = ("pull", "repair", "roster")
 
 
 def known_peer(node: Node, peer: NodeId) -> Peer:
@@ -87,30 +86,14 @@ def flush(node: Node, peer: NodeId) -> Flushed:
         raise ConfigurationError(f"{peer} is paused; first: replicator peers resume {peer}")
     forgive(node, peer)
     hastened = node.work.hasten(peer, node.clock.now())
-    hurry(node, [peer])
+    node.work.set_dues("announce", {peer: node.clock.now()})
+    due_now(node, [peer])
     for kind in get_args(DoorbellKind):
         node.work.hear(kind, peer)  # the message of a flag that is set may be lost
     for lane in ("announce", "fetch"):
         ring(node, lane, [peer], "flushed")
     behind = max(0, node.store.last_change() - known.pushed)
     return Flushed(hastened, node.work.queued().get(peer, 0), behind)
-
-
-def hurry(node: Node, peers: Collection[NodeId]) -> None:
-    """Make the periodic work with peers due now: they are new, or the operator wants it.
-
-    Raises:
-        WorkUnavailable: their turns come as usual then.
-    """
-    due = dict.fromkeys(peers, node.clock.now())
-    for kind in _PERIODIC:
-        node.work.set_dues(kind, due)
-
-
-def hurry_quietly(node: Node, peer: NodeId) -> None:
-    """As `hurry`, for one peer; where Redis is away, its turns come as usual."""
-    with suppress(WorkUnavailable):
-        hurry(node, [peer])
 
 
 def resync(node: Node, peer: NodeId) -> bool:
@@ -129,7 +112,7 @@ def resync(node: Node, peer: NodeId) -> bool:
     _to_the_epoch(node, known)
     node.work.note_progress(peer, None)
     repair_soon(node, [peer])
-    hurry(node, [peer])
+    due_now(node, [peer])
     if not known.paused:
         flush(node, peer)
     return not known.paused
@@ -196,9 +179,7 @@ def add(node: Node, peer: NodeId, address: str | None, document: NodeDocument | 
     node.store.add_peer(peer, address, now)
     if document is not None:
         node.store.pin(peer, node_document.keys_of(document), SOURCE, now)
-    with suppress(WorkUnavailable):
-        forgive(node, peer)
-    hurry_quietly(node, peer)
+    contact.forgive(node, peer)
 
 
 # the queue

@@ -84,6 +84,7 @@ def test_a_flush_makes_all_that_waits_due_and_drops_nothing() -> None:
     alpha.work.settle(lease, Settlement(failed=later), now)
     for kind in ("announce", "fetch", "pull", "repair", "roster"):
         alpha.work.ring(kind, beta.id, now)  # the messages of these are lost
+    alpha.work.set_dues("announce", {beta.id: now + 30_000})
     alpha.doorbell.take()
 
     flushed = operating.flush(alpha.node, beta.id)
@@ -91,6 +92,7 @@ def test_a_flush_makes_all_that_waits_due_and_drops_nothing() -> None:
     assert reachable(alpha.node, alpha.peer(beta))
     assert rings(alpha) == {"announce", "fetch"}
     assert dues(alpha, beta) == [now] * 3
+    assert alpha.work.dues("announce", [beta.id]) == {beta.id: now}
     assert alpha.work.ring("pull", beta.id, now), "the tick may ring"
     again = alpha.work.lease(beta.id, 9, 1 << 40, now)
     assert again is not None
