@@ -32,6 +32,7 @@ from replicator.protocol import codec, envelope
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.post import Post
 from replicator.protocol.signing import PrivateKey
+from replicator.rules.breaker import Breaker
 from replicator.rules.policy import Policy
 
 NOW_MS = 1_700_000_000_000
@@ -180,6 +181,11 @@ def know(one: Member, other: Member) -> None:
     one.store.add_peer(other.id, other.address, now)
     one.store.pin(other.id, sorted(other.node.identity.public_node_keys), "operator", now)
     one.store.join_pools(other.id, one.node.identity.pools & other.node.identity.pools)
+
+
+def breaker_of(one: Member, other: Member) -> Breaker:
+    """Return the breaker of ``other`` at ``one``."""
+    return one.work.breakers([other.id])[other.id]
 
 
 def run(member: Member, ring: Ring) -> None:

@@ -12,7 +12,8 @@ from replicator.node.announce import announce
 from replicator.node.ports import WireAnswer
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import codec, envelope
-from tests.support.pool import Member, Pool, pair, trio
+from replicator.rules.breaker import Breaker
+from tests.support.pool import Member, Pool, breaker_of, pair, trio
 
 
 class Objecting:
@@ -126,9 +127,8 @@ def test_the_wait_that_a_busy_peer_asks_for_is_no_failure() -> None:
     alpha.publish("hello")
     transport.refusals = [Refusal(ErrorCode.BUSY, "later", retry_after=5)]
     announce(alpha.node, beta.id)
-    health = alpha.work.health(beta.id)
-    assert health.failures == 0
-    assert health.next_at >= alpha.clock.now() + 5_000
+    breaker = breaker_of(alpha, beta)
+    assert breaker == Breaker(busy_until=alpha.clock.now() + 5_000)
 
 
 def test_failures_in_a_row_wait_longer_up_to_the_cap() -> None:
@@ -138,14 +138,14 @@ def test_failures_in_a_row_wait_longer_up_to_the_cap() -> None:
     limits = alpha.node.limits
     for failures in range(1, 16):
         assert announce(alpha.node, beta.id).ended == "PeerUnavailable"
-        health = alpha.work.health(beta.id)
-        wait = (health.next_at - alpha.clock.now()) / 1000
-        assert health.failures == failures
+        breaker = breaker_of(alpha, beta)
+        wait = (breaker.next_at - alpha.clock.now()) / 1000
+        assert breaker.failures == failures
         assert 0 < wait <= min(limits.retry_cap_seconds, limits.retry_base_seconds * 2**failures)
         alpha.clock.advance(wait + 0.001)
     pool.transport.mend(beta.address)
     assert announce(alpha.node, beta.id).posts == 1
-    assert alpha.work.health(beta.id).failures == 0
+    assert breaker_of(alpha, beta).failures == 0
 
 
 def test_a_paused_peer_is_not_called() -> None:

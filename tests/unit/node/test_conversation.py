@@ -9,6 +9,7 @@ import pytest
 
 from replicator.adapters.memory.clock import ManualClock
 from replicator.errors import BadAnswer, KeyChanged, Malformed, PeerRefused, PeerUnavailable
+from replicator.limits import Limits
 from replicator.node.announce import announce
 from replicator.node.conversation import call
 from replicator.node.fetch import fetch
@@ -18,13 +19,12 @@ from replicator.node.pull import pull
 from replicator.protocol import codec
 from replicator.protocol.messages import (
     ErrorAnswer,
-    GetAnswer,
     Pull,
     PullAnswer,
     Put,
     PutAnswer,
 )
-from tests.support.pool import NOW_MS, Member, Pool, pair
+from tests.support.pool import NOW_MS, Member, Pool, breaker_of, pair
 
 Change = Callable[[WireAnswer], WireAnswer]
 
@@ -156,7 +156,7 @@ def test_an_unsigned_answer_causes_back_off_and_nothing_else(change: Change) -> 
     report = pull(beta.node, alpha.id)
     assert report.ended in ("PeerUnavailable", "BadAnswer")
     assert beta.state() == before
-    assert beta.work.health(alpha.id).next_at > beta.clock.now()
+    assert breaker_of(beta, alpha).next_at > beta.clock.now()
     assert beta.work.queued() == {}
 
 
@@ -193,7 +193,7 @@ def test_an_answer_of_another_kind_is_a_bad_answer() -> None:
     _, alpha, beta = pair()
     answer = codec.answer_tree(call(beta.node, beta.peer(alpha), Pull()))
     with pytest.raises(Malformed):
-        codec.read_answer(answer, GetAnswer)
+        codec.read_answer(answer, PutAnswer)
 
 
 def test_a_peer_under_another_key_is_key_changed_and_nothing_is_saved() -> None:
@@ -263,23 +263,28 @@ def test_a_refusal_that_the_caller_expects_is_no_failure() -> None:
     peer = beta.peer(alpha)
     with pytest.raises(PeerRefused):
         ask(beta.node, peer, Pull(), expected={"forbidden"})
-    assert beta.work.health(alpha.id).failures == 0
+    assert breaker_of(beta, alpha).failures == 0
     with pytest.raises(PeerRefused):
         ask(beta.node, peer, Pull())
-    assert beta.work.health(alpha.id).failures == 1
+    assert breaker_of(beta, alpha).end == "refused"
 
 
-def test_a_message_of_a_peer_that_was_away_ends_its_back_off() -> None:
+def test_a_message_of_a_peer_that_was_away_is_a_reason_to_probe_early() -> None:
     pool, alpha, beta = pair()
     pool.transport.cut(beta.address)
     alpha.publish("hello")
-    announce(alpha.node, beta.id)
-    assert alpha.work.health(beta.id).failures == 1
+    for _ in range(9):
+        alpha.clock.advance(Limits().retry_cap_seconds)
+        announce(alpha.node, beta.id)
+    assert breaker_of(alpha, beta).failures == 9
     alpha.doorbell.take()
     pool.transport.mend(beta.address)
+    alpha.clock.advance(Limits().retry_base_seconds)
+    assert announce(alpha.node, beta.id).ended == "not reachable"
     call(beta.node, beta.peer(alpha), Pull())
-    assert alpha.work.health(beta.id).failures == 0
-    pool.settle()
+    assert {ring.task for ring in alpha.doorbell.take()} == {"announce", "fetch"}
+    assert announce(alpha.node, beta.id).posts == 1
+    assert breaker_of(alpha, beta).failures == 0
     assert beta.texts() == {"hello"}
 
 

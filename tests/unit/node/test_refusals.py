@@ -82,7 +82,7 @@ def test_an_unknown_type(nodes: tuple[Pool, Member, Member], media_type: str) ->
     document = request(type="burn")
     status, tree = refused(beta, lambda: send(alpha, beta, document, media_type=media_type))
     assert (status, tree["status"]) == (501, "not supported")
-    assert tree["types"] == ["pull", "get", "put"]
+    assert tree["types"] == ["pull", "get", "put", "reconcile", "roster"]
 
 
 @ENCODINGS
