@@ -20,7 +20,7 @@ from replicator.adapters.redis.replies import ReplyReader
 from replicator.adapters.redis.work import RedisWorkState
 from replicator.adapters.sql.store import SqlStore
 from replicator.limits import Limits
-from replicator.node.ports import Receipt, Reply, Ring
+from replicator.node.ports import Receipt, Reply, Ring, Wanted
 from replicator.protocol import codec
 from replicator.protocol.ids import NodeId
 from replicator.protocol.messages import Pull
@@ -136,11 +136,11 @@ def test_a_doorbell_lost_in_the_claim_window_is_rung_again(
     parts.store.add_peer(BETA, f"http://127.0.0.1:{free_port()}", now)
     first = start_worker("lanes")
     os.kill(first.container.process.pid, signal.SIGSTOP)
-    assert parts.work.want(BETA, [ref(1)], now) == [True]
+    assert parts.work.want(BETA, [ref(1)], now) == [Wanted.QUEUED]
     assert parts.work.ring("fetch", BETA, now)
     parts.doorbell.ring([Ring("fetch", BETA)])
     first.kill()
-    assert parts.work.health(BETA).failures == 0
+    assert parts.work.breakers([BETA])[BETA].failures == 0
     start_worker("lanes", "second")
     beat = LocalProcess(
         "beat",
@@ -149,7 +149,9 @@ def test_a_doorbell_lost_in_the_claim_window_is_rung_again(
         worker_environment({"REPLICATOR_HOME": str(settings.home)}),
     )
     try:
-        eventually(lambda: parts.work.health(BETA).failures > 0, "a try to fetch", seconds=15)
+        eventually(
+            lambda: parts.work.breakers([BETA])[BETA].failures > 0, "a try to fetch", seconds=15
+        )
     finally:
         beat.remove()
 
