@@ -6,12 +6,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from tests.bench import catchup, parts, reconcile, requests, spread
+from tests.bench import catchup, growth, parts, reconcile, requests, spread
 from tests.bench.figures import Figure, show, write
 from tests.bench.servers import DATABASES, Servers
 
 _FILE_COLUMNS = 140
-LANES = ("parts", "catchup", "spread", "requests", "reconcile")
+LANES = ("parts", "catchup", "spread", "requests", "reconcile", "growth")
 OUTPUT = Path(__file__).parents[2] / "build" / "bench.json"
 
 
@@ -76,6 +76,10 @@ def _figures(
         yield from spread.measure(servers, console, seconds=seconds, posts=load, runs=runs)
     if "requests" in lanes:
         yield from requests.measure(servers, runs=runs)
+    if "growth" in lanes:
+        sizes = (10_000, 60_000 if quick else 1_000_000)
+        for database in databases:
+            yield from growth.measure(servers, database, console, sizes)
     if "reconcile" in lanes:
         held = options.posts or (20_000 if quick else 1_000_000)
         yield from reconcile.measure(servers, console, posts=held, runs=runs)

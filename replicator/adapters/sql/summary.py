@@ -74,14 +74,17 @@ def missing_items(connection: Connection, pool: int, items: Sequence[Item]) -> l
     for start in range(0, len(wanted), _PROBES):
         part = wanted[start : start + _PROBES]
         marks = ", ".join(["(?, ?)"] * len(part))
+        # one look-up per item: of a plain IN, SQLite reads the whole pool
         statement = " ".join(
             (
-                "SELECT published, digest FROM reconciled WHERE pool = ?",
-                f"AND (published, digest) IN (VALUES {marks})",
+                "SELECT reconciled.published, reconciled.digest",
+                f"FROM (VALUES {marks}) AS wanted CROSS JOIN reconciled",
+                "WHERE reconciled.pool = ? AND reconciled.published = wanted.column1",
+                "AND reconciled.digest = wanted.column2",
             )
         )
         values = (value for item in part for value in item)
-        found.update(map(tuple, rows_of(connection, statement, pool, *values)))
+        found.update(map(tuple, rows_of(connection, statement, *values, pool)))
     return [item for item in wanted if item not in found]
 
 
