@@ -147,8 +147,8 @@ def draw(order: Order) -> Plan:
     posts = posts if order.posts is None else order.posts
     if not 2 <= nodes <= 100 or not 1 <= posts <= 100_000:
         raise ValueError("a simulation has 2 to 100 nodes and 1 to 100,000 posts")
-    publish_ms = chance.randint(20, 50) * 1000
-    plan = Plan(order, nodes, posts, publish_ms, publish_ms + chance.randint(5, 30) * 1000)
+    publish_ms = chance.randint(15, 40) * 1000
+    plan = Plan(order, nodes, posts, publish_ms, publish_ms + chance.randint(5, 20) * 1000)
     rate = RATES[order.faults]
     kinds = {kind for kind in Fault if chance.random() < rate}
     _cast(plan, kinds, chance)
@@ -283,7 +283,7 @@ def limits_of(plan: Plan) -> Limits:
     a run of twelve nodes as in one of three.
     """
     pairs = plan.nodes * (plan.nodes - 1)
-    period = max(10.0, pairs / 1.5)
+    period = max(12.0, float(pairs))
     return Limits(
         retry_cap_seconds=30.0,
         malformed_base_seconds=5.0,

@@ -10,11 +10,13 @@ from replicator.simulator.world import World
 SEEDS = 300
 SOAK_SEEDS = 20_000
 SOAK_CHUNK = 250
-CHUNK = 15
-"""Seeds of one test, so that two processes share the work evenly. Every kind of fault strikes in
-at least one seed of each chunk, and so in at least twenty of all."""
+CHUNK = 30
+"""Seeds of one test, so that two processes share the work."""
+OFTEN = 20 * CHUNK // SEEDS
+"""Seeds of each chunk in which every kind of fault strikes: twenty and more in all."""
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
 def test_seeds_end_in_equal_sets_and_meet_every_kind_of_fault(first):
     met = Counter()
@@ -22,8 +24,7 @@ def test_seeds_end_in_equal_sets_and_meet_every_kind_of_fault(first):
         outcome = World(Order(seed)).run()
         assert outcome.violation is None, f"{outcome.violation}\nreplay: {outcome.order.command}"
         met.update(outcome.faults.keys())
-    assert set(met) == set(Fault)
-    assert SEEDS // CHUNK >= 20
+    assert {kind: met[kind] for kind in Fault if met[kind] < OFTEN} == {}
 
 
 @pytest.mark.soak
