@@ -231,7 +231,7 @@ class Sample:
     Args:
         memory: bytes that each worker has to itself, with its children.
         keys: in Redis.
-        other_rows: of the database that are neither posts nor entries of one.
+        other_rows: of the database that are neither of posts nor introductions.
         rows_per_post: all the others.
     """
 
@@ -254,10 +254,12 @@ def sample_after(stage: Stage, seconds: float) -> Sample:
         keys = int(client.dbsize())
     rows = rows_of(stage.node.site.database_url)
     mine = sum(number for table, number in rows.items() if table in OF_POSTS)
+    # introductions come in with the members' first turns, one each
+    assert rows["member"] <= PEERS + 1
     return Sample(
         {name: own_bytes(children[name]) for name in ("answers", "lanes")},
         keys,
-        sum(rows.values()) - mine,
+        sum(rows.values()) - mine - rows["member"],
         mine / rows["post"],
     )
 
