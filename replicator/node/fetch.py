@@ -15,6 +15,7 @@ import structlog
 
 from replicator.errors import (
     BadAnswer,
+    ErrorCode,
     PeerMisbehaved,
     PeerRefused,
     PeerUnavailable,
@@ -35,6 +36,9 @@ from replicator.rules.backoff import delay_seconds
 from replicator.rules.policy import Sender
 
 log = structlog.get_logger()
+
+_SPOILT = frozenset({ErrorCode.UNEXPECTED, ErrorCode.MALFORMED, ErrorCode.TOO_LARGE})
+"""Signed errors that one of the posts asked for may have caused at its holder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,27 +124,33 @@ def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement,
 
 
 def _ask(node: Node, peer: Peer, lease: FetchLease, asked: set[Digest]) -> tuple[Heard, GetAnswer]:
-    """Ask for posts; where one of them makes the answer unreadable, end the lease with suspects.
+    """Ask for posts; where one of them spoils the answer, end the lease with suspects.
 
     Only what the holder itself signed says anything of its posts: what a proxy garbled does not.
+    One that stands alone is the culprit; but a holder that only failed may do better another time.
     """
     try:
         heard = ask(node, peer, Get(digests=tuple(sorted(asked))))
     except BadAnswer as error:
         if error.about_items:
-            _suspect(node, lease, asked, str(error))
+            _suspect(node, lease, asked, str(error), convicted=len(asked) == 1)
+        raise
+    except PeerRefused as refusal:
+        if refusal.code in _SPOILT:
+            _suspect(node, lease, asked, str(refusal), convicted=False)
         raise
     if not isinstance(heard.answer, GetAnswer):
         raise BadAnswer(f"{peer.id} answered get with something else")
     return heard, heard.answer
 
 
-def _suspect(node: Node, lease: FetchLease, asked: set[Digest], reason: str) -> None:
+def _suspect(
+    node: Node, lease: FetchLease, asked: set[Digest], reason: str, *, convicted: bool
+) -> None:
     reasons = dict.fromkeys(asked, reason)
-    alone = len(asked) == 1
-    outcome = Settlement(dead=reasons) if alone else Settlement(suspects=reasons)
+    outcome = Settlement(dead=reasons) if convicted else Settlement(suspects=reasons)
     node.work.settle(lease, outcome, node.clock.now())
-    if alone:
+    if convicted:
         node.store.drop_gaps(lease.holder, asked)
         log.warning("fetch.poison", peer=lease.holder, digest=min(asked), reason=reason)
 
