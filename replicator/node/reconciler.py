@@ -27,6 +27,8 @@ from replicator.rules.pacing import Periodic
 
 _HOLDERS_MIN: Final = 1_000
 """Due holders looked at in one tick at least; those that cannot be called hide nobody."""
+_LANES_MAX: Final = 250
+"""Lanes that one tick rings for: each flag is a round trip. Of more, any: others come next."""
 _MOVES_MAX: Final = 50
 """Lanes that one tick moves on past what they need not say: each is a transaction."""
 _SLOW_PER_SLOT: Final = 4
@@ -101,6 +103,8 @@ class _Tick:
         # a restart sets no later time: one that is later is of a clock that was put back
         latest = self._now + int(self._node.limits.wake_seconds * 1000)
         lanes = [peer for peer in behind if not self._now < times[peer] <= latest]
+        if len(lanes) > _LANES_MAX:
+            lanes = self._node.random.sample(lanes, _LANES_MAX)
         return ring(self._node, "announce", self._turns(lanes), "tick")
 
     def fetch(self) -> int:

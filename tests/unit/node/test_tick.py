@@ -339,3 +339,21 @@ def test_lanes_at_one_place_are_looked_at_together_and_moved_on_a_few_at_a_time(
     for count in range(1, 6):
         assert tick(beta.node).announce == 0
         assert (store.looks, store.moves) == (min(count, 4), min(50 * count, 200))
+
+
+def test_a_thousand_lanes_whose_doorbells_were_lost_ring_within_a_few_ticks() -> None:
+    alpha = crowd(1_000)
+    alpha.publish("hello")
+    rung(alpha)
+    alpha.work.flush()
+    counts = []
+    for _ in range(40):
+        counts.append(tick(alpha.node).announce)
+        for task, peer in rung(alpha):
+            if task == "announce" and peer is not None:
+                known = alpha.store.peer(NodeId(peer))
+                assert known is not None
+                alpha.store.move_lane(known.id, known.pushed, alpha.store.last_change())
+    assert max(counts) <= 250
+    assert sum(counts) == 1_000
+    assert counts.index(0) < 10
