@@ -116,6 +116,20 @@ def test_a_queue_that_expired_stops_counting(valkey_server: PrivateServer) -> No
     work.close()
 
 
+def test_what_is_done_is_counted_no_more_even_where_a_queue_was_lost(
+    valkey_server: PrivateServer,
+) -> None:
+    prefix = new_prefix()
+    work = RedisWorkState(valkey_server.url, prefix, Limits())
+    work.want(A, refs(1), NOW)
+    with valkey_server.client() as client:
+        client.delete(f"{prefix}fetch:queue:{A}", f"{prefix}fetch:items:{A}")
+    assert work.want(B, refs(1), NOW) == [LATER], "nobody knows that it is lost"
+    assert work.settle(leased(work, B), Settlement(done=(digest(0),)), NOW)
+    assert work.want(C, refs(1), NOW) == [QUEUED]
+    work.close()
+
+
 def test_a_queue_that_expired_is_wanted_anew(valkey_server: PrivateServer) -> None:
     prefix = new_prefix()
     work = RedisWorkState(valkey_server.url, prefix, Limits())

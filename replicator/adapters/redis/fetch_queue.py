@@ -82,7 +82,7 @@ class FetchWork:
 
     def settle(self, lease: FetchLease, outcome: Settlement, now: int) -> bool:
         """End a lease; False, and nothing changed, where it had expired and was taken over."""
-        done = list(dict.fromkeys(outcome.done))
+        done = outcome.done
         rest = {item.ref.digest for item in lease.items} - set(done)
         missing = rest & set(outcome.missing)
         rest -= missing
