@@ -25,6 +25,7 @@ from replicator.node.progress import is_catching_up
 from replicator.node.turns import turn
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.rules.backoff import jittered
+from replicator.rules.pacing import period_seconds
 
 log = structlog.get_logger()
 
@@ -153,7 +154,9 @@ class _Run:
         node, limits = self._node, self._node.limits
         elapsed = node.clock.monotonic() - self._start
         pause = max(elapsed / limits.reconcile_share, self.size / limits.reconcile_bytes_per_second)
-        usual = jittered(limits.reconcile_seconds, node.random)
+        # with many peers the tick gives longer turns too
+        period = period_seconds("repair", len(node.store.peers()), limits)
+        usual = jittered(period, node.random)
         wait = max(pause, _SOON_SECONDS if soon else usual)
         node.work.set_dues("repair", {self._peer.id: node.clock.now() + int(wait * 1000)})
 

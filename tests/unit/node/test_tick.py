@@ -11,11 +11,12 @@ from replicator.node.contact import forgive
 from replicator.node.ports import LanePage, Peer
 from replicator.node.pull import pull
 from replicator.node.reconciler import Ticked, tick, wake
+from replicator.node.repair import repair
 from replicator.protocol import codec
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.messages import Put
 from replicator.rules.breaker import Breaker
-from replicator.rules.pacing import Periodic
+from replicator.rules.pacing import Periodic, period_seconds
 from replicator.rules.policy import Policy
 from tests.support.pool import Member, Pool, know, pair, send, trio
 
@@ -306,6 +307,16 @@ def test_a_thousand_peers_cost_a_bounded_number_of_calls_per_second() -> None:
         alpha.doorbell.take()
     # besides the average: each of the three turns that were due at once
     assert rings - 3_000 < 1.2 * seconds * alpha.node.limits.maintenance_calls_per_second
+
+
+def test_a_repair_of_one_among_a_thousand_comes_again_no_earlier_than_by_the_tick() -> None:
+    _, alpha, beta = pair()
+    for number in range(999):
+        alpha.store.add_peer(NodeId(f"peer-{number}"), "http://x", alpha.clock.now())
+    pull(alpha.node, beta.id)
+    assert repair(alpha.node, beta.id).ended == "done"
+    wait = alpha.work.dues("repair", [beta.id])[beta.id] - alpha.clock.now()
+    assert wait >= 1000 * 2 / 3 * period_seconds("repair", 1_000, alpha.node.limits) - 1
 
 
 class Counting(MemoryStore):
