@@ -60,6 +60,19 @@ def test_the_floor_moves_up_and_never_down(store: Store) -> None:
     assert store.floor() == store.totals().floor == 50
 
 
+def test_what_the_floor_rose_past_since_it_was_judged_is_not_stored_again(store: Store) -> None:
+    late = [received(post(number)) for number in range(3)]
+    store.add(late, now=1)
+    store.raise_floor(2)
+    expire(store)
+    store.add_peer(THERE, None, now=1)
+    outcomes = [Added.DECIDED, Added.DECIDED, Added.KNOWN]
+    assert store.add(late, now=2) == outcomes
+    assert store.record_pull(THERE, None, None, posts=late, now=2) == outcomes
+    assert held(store) == {post(2).digest}
+    assert store.last_change() == 3
+
+
 def test_what_is_below_the_floor_goes_and_is_forgotten(store: Store) -> None:
     posts = [post(number, tags=["a"], node=f"node-{number % 3}") for number in range(9)]
     store.add([published(each) for each in posts], now=1)

@@ -94,6 +94,8 @@ class MemoryPosts:
         if post.digest in self.decided:
             self._show(post.ref, item.pools)
             return Added.DECIDED
+        if post.published < self.floor:
+            return Added.DECIDED
         rival = self.by_id.get(post.id)
         if rival is not None and publishing:
             return Added.CONFLICT

@@ -200,6 +200,8 @@ def _decide(item: Incoming, before: _Before, plan: _Plan, now: int, limits: Limi
     if digest in before.decided:
         _enter(plan.shown_again, item, digest, before, plan)
         return Added.DECIDED
+    if item.post.published < plan.floor:
+        return Added.DECIDED
     rival = before.rivals.get(item.post.id)
     if rival is None:
         _store(item, digest, before, plan, now)

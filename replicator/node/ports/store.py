@@ -35,7 +35,8 @@ class Store(Protocol):
     def add(self, items: Sequence[Incoming], now: int) -> list[Added]:
         """Store posts and their change-log entries; one outcome per item, in order.
 
-        A digest that is stored leaves `gaps`. Posts given twice in one call are stored once.
+        A digest that is stored leaves `gaps`. Posts given twice in one call are stored once. One
+        below the floor is not stored (`Added.DECIDED`): the floor rose after it was judged.
 
         Raises:
             StoreFull: no room; nothing was changed. `publish` and `record_pull` raise it too.
