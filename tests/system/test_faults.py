@@ -24,13 +24,12 @@ from replicator.cli import process_tree
 from replicator.cli.demo_node import DemoNode
 from replicator.cli.demo_posts import generate, split
 from replicator.cli.up_state import up_state
-from replicator.errors import Unavailable
 from replicator.node.ports import Peer
 from replicator.rules.breaker import Breaker
 from replicator.settings import load_settings
 from tests.support.board import Board, Follower
 from tests.support.faulty_proxy import FAULTS, Chance, FaultyProxy
-from tests.support.harm import IMPATIENT, found_nodes, harmed, introduce, ready, running
+from tests.support.harm import IMPATIENT, found_nodes, harmed, introduce, publish, ready, running
 from tests.support.postgres import own_server
 from tests.support.waiting import eventually
 
@@ -63,16 +62,9 @@ def drafts(count: int) -> list[bytes]:
     return list(generate(f"round {next(_rounds)}", count))
 
 
-def publish(node: DemoNode, posts: list[bytes]) -> None:
+def publish_all(node: DemoNode, posts: list[bytes]) -> None:
     for start in range(0, len(posts), CHUNK):
-        publish_chunk(node, posts[start : start + CHUNK])
-
-
-def publish_chunk(node: DemoNode, posts: list[bytes]) -> None:
-    try:
-        node.publish(posts)
-    except Unavailable:  # its connection was idle for too long; the ids make it safe
-        node.publish(posts)
+        publish(node, posts[start : start + CHUNK])
 
 
 def all_equal(*nodes: DemoNode, seconds: float = EQUAL_SECONDS, posts: set[str] = frozenset()):
@@ -136,7 +128,7 @@ def spread_and_flush(nodes: list[DemoNode], shares: list[list[bytes]]) -> None:
     for place in range(chunks):
         for node, share in zip(nodes, shares, strict=True):
             if part := share[place * CHUNK : (place + 1) * CHUNK]:
-                publish_chunk(node, part)
+                publish(node, part)
         if place in (chunks // 2, chunks - 1):
             published = set().union(*(node.published for node in nodes))
             short += sum(not published <= set(node.digests()) for node in nodes)
@@ -224,7 +216,7 @@ def test_a_harmed_connection_costs_this_pair_time_and_the_others_nothing(nodes, 
         try:
             for _ in range(8):
                 for node in nodes:
-                    publish(node, drafts(10))
+                    publish_all(node, drafts(10))
                 wanted = set().union(one.published, other.published)
                 eventually(
                     lambda wanted=wanted: wanted <= set(third.digests()), "the third", seconds=10
@@ -282,7 +274,7 @@ def test_a_clock_that_is_an_hour_wrong_is_named_and_the_sets_become_equal(nodes)
     for node in right:
         flush(node)  # breakers from while it was away
     for node in nodes:
-        publish(node, drafts(20))
+        publish_all(node, drafts(20))
     all_equal(*nodes)
     here = doctor(right[0])
     with harmed(clock_seconds=HOUR):
@@ -300,5 +292,5 @@ def test_a_clock_that_is_an_hour_wrong_is_named_and_the_sets_become_equal(nodes)
     # learned from answers that said `stale` and the time
     assert offsets[wrong.site.node_id] == pytest.approx(HOUR * 1000, abs=10_000)
     assert offsets_there == pytest.approx([-HOUR * 1000] * 2, abs=10_000)
-    publish(wrong, drafts(5))
+    publish_all(wrong, drafts(5))
     all_equal(*nodes)

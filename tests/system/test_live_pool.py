@@ -15,6 +15,7 @@ from replicator.protocol import codec
 from replicator.protocol.ids import NodeId
 from replicator.protocol.messages import Get, Model, Pull
 from replicator.protocol.signing import PrivateKey
+from tests.support.harm import publish
 from tests.support.live import Voice, exchange, lasting_state, live_pool, stalled_server
 from tests.support.waiting import eventually
 
@@ -230,7 +231,7 @@ def test_nodes_whose_lanes_are_stuck_at_a_stalled_peer_still_answer(nodes):
         for node in nodes[:2]:
             stall_lanes(node, address)
         for node in nodes[:2]:
-            node.publish([json.dumps({"text": "for everybody"}).encode()])
+            publish(node, [json.dumps({"text": "for everybody", "id": "stuck"}).encode()])
         deadline = time.monotonic() + 8
         slowest = 0.0
         while time.monotonic() < deadline:
