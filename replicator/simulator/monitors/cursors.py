@@ -81,18 +81,17 @@ class LaneCursor(Monitor):
         page, answers = fiber.notes.get("lanes", {}).get(node, (None, 0))
         if page is None or not page.refs or not machine.honest:
             return
-        passed = {
-            ref.digest
-            for ref, position in zip(page.refs, page.positions, strict=True)
-            if before < position <= after
-        }
+        on_page = zip(page.refs, page.positions, strict=True)
+        # what expired since the page was read is not sent
+        passed = machine.store.held(
+            {ref.digest for ref, position in on_page if before < position <= after}
+        )
         if passed and fiber.notes.get("answers", 0) <= answers:
             self.broken(f"{machine.id} moved the lane to {node} past posts without an answer")
         peer = self.world.by_id.get(node)
         refused = fiber.notes.get("status") in (400, 413)
         if peer is not None and peer.honest and not refused:
-            # what expired since the page was read is not sent
-            unseen = machine.store.held(passed - self._seen[node, machine.id])
+            unseen = passed - self._seen[node, machine.id]
             if unseen:
                 self.broken(f"{machine.id} moved the lane past {len(unseen)} that {node} never saw")
 
