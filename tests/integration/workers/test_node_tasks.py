@@ -142,6 +142,7 @@ def test_a_doorbell_lost_in_the_claim_window_is_rung_again(
     first.kill()
     assert parts.work.breakers([BETA])[BETA].failures == 0
     start_worker("lanes", "second")
+    start_worker("answers")  # it takes the ticks
     beat = LocalProcess(
         "beat",
         CeleryCommands(settings.home, settings.node_id).beat(),
