@@ -6,6 +6,7 @@ on the way (the peer's clock, its pools, a first pin) is saved here; what the an
 caller's business. Nothing here stores posts or moves cursors.
 """
 
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -44,6 +45,9 @@ from replicator.protocol.messages import (
 SYNC_PATH = "/v1/sync"
 _COMPRESS_FROM_BYTES = 4 * 1024
 """Below this a compressed body saves less than it costs."""
+_PAUSES = frozenset({429, 503})
+"""Statuses whose Retry-After is honoured, as whole seconds (RFC 9110, section 10.2.3)."""
+_SECONDS = re.compile(r"[0-9]{1,9}", re.ASCII)
 _TRIES_MAX = 3
 """Of one call: once more with a corrected clock, once more with a new nonce."""
 
@@ -198,13 +202,16 @@ def _read(node: Node, got: WireAnswer, media_type: str, request: Request) -> Ans
 
 
 def _unsigned(node: Node, got: WireAnswer, media_type: str) -> PeerUnavailable | BadAnswer:
-    """An unsigned answer may cause back-off, nothing else."""
+    """An unsigned answer may cause back-off, nothing else; anybody may ask for a pause."""
+    asked = got.headers.get("retry-after", "") if got.status in _PAUSES else ""
+    wait = int(asked) if _SECONDS.fullmatch(asked) else None
     try:
         answer = codec.read_answer(codec.decode(media_type, got.body, node.limits), PullAnswer)
     except Malformed:
-        return BadAnswer(f"status {got.status} with something else than an answer document")
+        what = f"status {got.status} with something else than an answer document"
+        return BadAnswer(what) if wait is None else PeerUnavailable(what, retry_after=wait)
     if isinstance(answer, ErrorAnswer):
-        wait = answer.retry_after
+        wait = wait if answer.retry_after is None else answer.retry_after
         return PeerUnavailable(
             f"unsigned {answer.code[:40]}: {answer.message[:200]}", retry_after=wait
         )

@@ -255,6 +255,42 @@ def test_a_busy_peer_is_left_alone_for_as_long_as_it_says_and_is_no_failure(said
 
 
 @pytest.mark.parametrize(
+    ("status", "asked", "seconds"),
+    [(503, "7", 7), (429, "7", 7), (503, "999999999", 300), (503, "0", 5)],
+)
+def test_a_pause_that_a_proxy_asks_for_is_honoured_within_bounds_and_is_no_failure(
+    status: int, asked: str, seconds: int
+) -> None:
+    transport, alpha, beta = line()
+    headers = {"content-type": "text/html", "retry-after": asked}
+    transport.meet = lambda: WireAnswer(status, headers, PAGE, PAGE)
+    assert call(alpha, beta) == "PeerUnavailable"
+    assert breaker_of(alpha, beta) == Breaker(busy_until=alpha.clock.now() + seconds * 1000)
+
+
+@pytest.mark.parametrize(
+    ("status", "asked"),
+    [
+        (200, "7"),
+        (502, "7"),
+        (503, ""),
+        (503, "-1"),
+        (503, "٣"),
+        (503, "9" * 10),
+        (503, "Wed, 21 Oct 2015 07:28:00 GMT"),
+    ],
+)
+def test_anything_else_than_seconds_to_wait_is_a_page_of_somebody_else(
+    status: int, asked: str
+) -> None:
+    transport, alpha, beta = line()
+    headers = {"content-type": "text/html", "retry-after": asked}
+    transport.meet = lambda: WireAnswer(status, headers, PAGE, PAGE)
+    assert call(alpha, beta) == "BadAnswer"
+    assert breaker_of(alpha, beta).end == "malformed"
+
+
+@pytest.mark.parametrize(
     ("error", "end"),
     [
         (PeerUnavailable("no connection"), "unreachable"),
