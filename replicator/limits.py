@@ -54,6 +54,8 @@ class Limits:
     """How long a gateway holds a request open before it answers `busy`."""
     peer_call_seconds: float = 20.0
     """Total deadline of one call to a peer, connecting included."""
+    quick_call_seconds: float = 5.0
+    """The same for a peer that is not known to be slow; after it, it is, and has the whole time."""
     connect_seconds: float = 3.0
     lease_seconds: int = 30
     """A lane's or fetch batch's lease; longer than any one call to a peer."""

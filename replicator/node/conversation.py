@@ -113,9 +113,20 @@ def call(node: Node, peer: Peer, request: Request, media_type: str = codec.JSON)
     return hear(node, peer, request, media_type).answer
 
 
-def hear(node: Node, peer: Peer, request: Request, media_type: str = codec.JSON) -> Heard:
-    """As `call`, with the pools that co-signed the answer; all tries share one deadline."""
-    deadline = node.clock.monotonic() + node.limits.peer_call_seconds
+def hear(
+    node: Node,
+    peer: Peer,
+    request: Request,
+    media_type: str = codec.JSON,
+    *,
+    seconds_max: float | None = None,
+) -> Heard:
+    """As `call`, with the pools that co-signed the answer; all tries share one deadline.
+
+    Args:
+        seconds_max: until that deadline; None is ``peer_call_seconds``.
+    """
+    deadline = node.clock.monotonic() + (seconds_max or node.limits.peer_call_seconds)
     for last_try in (False,) * (_TRIES_MAX - 1) + (True,):
         sent = prepare(node, peer, request, media_type)
         seconds = deadline - node.clock.monotonic()

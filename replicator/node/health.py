@@ -48,7 +48,7 @@ def ask(node: Node, peer: Peer, request: Request, expected: Collection[str] = ()
     seen = _permit(node, peer.id)
     began, start = node.clock.now(), node.clock.monotonic()
     try:
-        heard = hear(node, peer, request)
+        heard = hear(node, peer, request, seconds_max=_patience(node, seen))
     except (PeerUnavailable, PeerMisbehaved, PeerRefused) as error:
         slow = _was_slow(node, start)
         if isinstance(error, PeerRefused) and error.code in expected:
@@ -75,6 +75,16 @@ def _permit(node: Node, peer: NodeId) -> Breaker:
             case why:
                 raise NotCalled(f"{peer} is not called now: {why} ({seen.reason or 'it asked'})")
     raise NotCalled(f"{peer} is being probed by others")
+
+
+def _patience(node: Node, seen: Breaker) -> float:
+    """Return how long an answer is waited for: in full only where few such calls run at a time.
+
+    Peers that stall all at once are not known to be slow yet, and would have every thread.
+    """
+    limits = node.limits
+    full = limits.peer_call_seconds
+    return full if seen.slow else min(limits.quick_call_seconds, full)
 
 
 def _was_slow(node: Node, start: float) -> bool:

@@ -11,6 +11,7 @@ from replicator.errors import ErrorCode, PeerRefused, PeerUnavailable, Refusal
 from replicator.limits import Limits
 from replicator.node.conversation import call
 from replicator.node.fetch import fetch
+from replicator.node.health import ask
 from replicator.node.ports import WireAnswer
 from replicator.node.pull import pull
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
@@ -94,6 +95,20 @@ def test_all_tries_of_one_call_share_its_deadline() -> None:
     with pytest.raises(PeerUnavailable):
         call(beta.node, beta.peer(alpha), Pull())
     assert beta.clock.monotonic() - start <= Limits().peer_call_seconds
+
+
+def test_a_peer_that_begins_to_stall_holds_its_caller_for_a_few_seconds_only() -> None:
+    transport, alpha, beta = puppet()
+    limits = Limits()
+    transport.seconds = limits.peer_call_seconds - 1
+    start = beta.clock.monotonic()
+    with pytest.raises(PeerUnavailable):
+        ask(beta.node, beta.peer(alpha), Pull())
+    held = beta.clock.monotonic() - start
+    assert held == limits.quick_call_seconds < limits.peer_call_seconds / 2
+    # now it is known to be slow: in its few places it has the whole time
+    beta.clock.advance(limits.retry_cap_seconds)
+    assert isinstance(ask(beta.node, beta.peer(alpha), Pull()).answer, PullAnswer)
 
 
 def test_one_worker_at_a_time_fetches_from_one_holder() -> None:
