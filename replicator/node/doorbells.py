@@ -16,7 +16,7 @@ from replicator.rules.breaker import lets_out
 
 log = structlog.get_logger()
 
-_PERIODIC: tuple[DueKind, ...] = ("pull", "repair", "roster")
+_TIMED: tuple[DueKind, ...] = ("announce", "pull", "repair", "roster")
 
 
 def ring(node: Node, kind: DoorbellKind, peers: Collection[NodeId], note: str = "") -> int:
@@ -64,11 +64,11 @@ def _prompt(node: Node, peers: Sequence[Peer]) -> list[NodeId]:
 
 
 def due_now(node: Node, peers: Collection[NodeId]) -> None:
-    """Have the periodic work with peers done at the next tick.
+    """Have all work with peers done at the next tick, whatever times were set for it.
 
     Where the work state is away its times are lost too, and are drawn anew.
     """
     now = node.clock.now()
     with suppress(WorkUnavailable):
-        for kind in _PERIODIC:
+        for kind in _TIMED:
             node.work.set_dues(kind, dict.fromkeys(peers, now))

@@ -8,13 +8,14 @@ from replicator.adapters.memory.store import MemoryStore
 from replicator.limits import Limits
 from replicator.node.announce import announce
 from replicator.node.contact import forgive
+from replicator.node.conversation import call
 from replicator.node.ports import LanePage, Peer
 from replicator.node.pull import pull
 from replicator.node.reconciler import Ticked, tick, wake
 from replicator.node.repair import repair
 from replicator.protocol import codec
 from replicator.protocol.ids import KeyText, NodeId
-from replicator.protocol.messages import Put
+from replicator.protocol.messages import Pull, Put
 from replicator.rules.breaker import Breaker
 from replicator.rules.pacing import Periodic, period_seconds
 from replicator.rules.policy import Policy
@@ -235,6 +236,18 @@ def test_a_restarted_node_wakes_its_lanes_in_turns_and_says_what_is_new_at_once(
     wake(alpha.node)
     alpha.publish("after")
     assert len(rung(alpha)) == 30
+
+
+def test_a_lane_to_a_member_that_proved_itself_after_a_restart_does_not_wait_to_wake() -> None:
+    pool = Pool()
+    alpha, beta = pool.add("alpha"), pool.add("beta")
+    alpha.store.add_peer(beta.id, beta.address, 0)
+    beta.store.add_peer(alpha.id, alpha.address, 0)
+    alpha.publish("hello")
+    alpha.work.set_dues("announce", {beta.id: alpha.clock.now() + 20_000})  # as `wake` does
+    assert tick(alpha.node).announce == 0
+    call(beta.node, beta.peer(alpha), Pull())
+    assert tick(alpha.node).announce == 1
 
 
 def test_a_clock_that_is_put_back_stops_no_lane_and_no_pull() -> None:
