@@ -211,10 +211,18 @@ def test_a_harmed_connection_costs_this_pair_time_and_the_others_nothing(nodes, 
         FaultyProxy(one.site.gateway_port, Chance(0.5, seed)) as to_one,
         FaultyProxy(other.site.gateway_port, Chance(0.5, seed + 1)) as to_other,
     ):
+
+        def harmed() -> int:
+            seen = to_one.seen + to_other.seen
+            return sum(seen[fault] for fault in FAULTS)
+
         introduce(one.site, {other.site.node_id: f"http://127.0.0.1:{to_other.port}"})
         introduce(other.site, {one.site.node_id: f"http://127.0.0.1:{to_one.port}"})
         try:
-            for _ in range(8):
+            # as many rounds as it takes: how many connections there are is not the test's to say
+            for turn in range(60):
+                if turn >= 8 and harmed() >= 5:
+                    break
                 for node in nodes:
                     publish_all(node, drafts(10))
                 wanted = set().union(one.published, other.published)
@@ -222,12 +230,10 @@ def test_a_harmed_connection_costs_this_pair_time_and_the_others_nothing(nodes, 
                     lambda wanted=wanted: wanted <= set(third.digests()), "the third", seconds=10
                 )
             all_equal(*nodes)
-            seen = to_one.seen + to_other.seen
-            eventually(lambda: len(seen + to_one.seen) > len(FAULTS) // 2, "faults were drawn")
         finally:
             introduce(one.site, {other.site.node_id: other.site.address})
             introduce(other.site, {one.site.node_id: one.site.address})
-    assert sum(seen[fault] for fault in FAULTS) >= 5
+    assert harmed() >= 5
 
 
 # --- the time -------------------------------------------------------------------------------------
