@@ -12,7 +12,7 @@ import structlog
 
 from replicator import bootstrap
 from replicator.cli.home import settings_of
-from replicator.errors import ConfigurationError
+from replicator.node import operating
 from replicator.node.context import Node
 from replicator.node.ports import Peer
 from replicator.protocol.ids import parse_node_id
@@ -54,7 +54,4 @@ def known_peer(node: Node, name: str) -> Peer:
         Malformed: ``name`` is no node id.
         ConfigurationError: no such peer.
     """
-    peer = node.store.peer(parse_node_id(name))
-    if peer is None:
-        raise ConfigurationError(f"{name} is no peer of this node; see: replicator peers list")
-    return peer
+    return operating.known_peer(node, parse_node_id(name))

@@ -44,7 +44,8 @@ class Repaired:
         wanted: posts queued for fetching.
         taken: posts stored, merged or decided against at once.
         given: posts that the peer was given.
-        more: a bound was met, so that the next run comes soon.
+        more: a bound was met, and the next run comes soon.
+        ended: ``done``, ``incomplete`` where a bound was met, or what stopped it.
     """
 
     peer: NodeId
@@ -107,6 +108,8 @@ def _guarded_run(node: Node, peer: Peer) -> Repaired:
     # a mate that can come for what it lacks does so by itself, and is not hurried
     brought = run.wanted or run.taken or (run.given and node.address is None)
     more = ended == "done" and not run.complete and bool(brought)
+    if ended == "done" and not run.complete:
+        ended = "incomplete"
     run.set_next(soon=more)
     return Repaired(
         peer.id, run.pools, run.rounds, run.size, run.wanted, run.taken, run.given, more, ended

@@ -17,7 +17,7 @@ from replicator.adapters.sql.bulk import rows_of
 from replicator.errors import StoreFull
 
 _POST_OVERHEAD_BYTES: Final = 1_024
-"""Of a post with two signatures, two tags and one pool in PostgreSQL, measured."""
+"""Besides its content, of a post with two signatures, two tags and one pool: an estimate."""
 
 
 class Room:
