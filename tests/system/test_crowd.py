@@ -221,7 +221,8 @@ def test_nothing_of_a_node_grows_under_unwell_peers(tmp_path):
     assert last.keys <= first.keys * 1.1 + 5
     # what is not a post, or an entry of one, does not grow at all
     assert last.other_rows <= first.other_rows
-    assert last.rows_per_post <= first.rows_per_post
+    # entries of the summary stand for 64 to 128 posts each: half a row in a hundred comes and goes
+    assert last.rows_per_post <= first.rows_per_post * 1.005
 
 
 @dataclass(frozen=True)
