@@ -40,6 +40,17 @@ def test_members_are_given_in_pages_by_node_id_and_pool(store: Store) -> None:
     assert store.members(key("a third")) == []
 
 
+def test_the_introduction_of_a_forgotten_peer_goes_so_that_the_same_one_is_news(
+    store: Store,
+) -> None:
+    for node in ("a", "b"):
+        store.note_member(member(node, 5), now=100)
+        store.add_peer(NodeId(node), f"http://{node}", 100)
+    assert store.forget_peer(NodeId("a"))
+    assert store.members() == [member("b", 5)]
+    assert store.note_member(member("a", 5), now=101)
+
+
 def test_members_that_were_not_renewed_are_dropped(store: Store) -> None:
     for number in range(5):
         store.note_member(member(f"n{number}"), now=100 + number)

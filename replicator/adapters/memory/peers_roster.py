@@ -40,6 +40,10 @@ class MemoryRoster:
         """Return the kept introductions of ``nodes``."""
         return {node: self._members[node][1] for node in nodes if node in self._members}
 
+    def forget(self, node: NodeId) -> None:
+        """Forget the introduction of one member, if there is one."""
+        self._members.pop(node, None)
+
     def drop(self, before: int) -> int:
         """Forget introductions not renewed since ``before``; return how many."""
         old = [node for node, (noted_at, _) in self._members.items() if noted_at < before]

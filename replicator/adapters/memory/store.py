@@ -317,6 +317,7 @@ class MemoryStore:
     def forget_peer(self, node: NodeId) -> bool:
         """Remove a peer, or the pins of a node that is none; False: there was neither."""
         with self._lock:
+            self._roster.forget(node)
             return self._peers.forget(node)
 
     def lane(self, peer: Peer, pools: frozenset[KeyText], limit: int, bytes_max: int) -> LanePage:

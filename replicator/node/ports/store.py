@@ -187,7 +187,10 @@ class Store(Protocol):
         """Remember a peer's clock minus ours."""
 
     def forget_peer(self, node: NodeId) -> bool:
-        """Remove a peer with its pins, pools, cursors and gaps; posts stay. False: not there."""
+        """Remove a peer with its pins, pools, cursors, gaps and introduction; posts stay.
+
+        False: there was neither a peer nor a pin. The next introduction of it is news again.
+        """
 
     def lane(self, peer: Peer, pools: frozenset[KeyText], limit: int, bytes_max: int) -> LanePage:
         """Return what the lane to ``peer`` has to announce after ``peer.pushed``.

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from replicator.limits import Limits
-from replicator.node import node_page, roster
+from replicator.node import node_page, operating, roster
 from replicator.node.introductions import take
 from replicator.node.ports import Member as Introduced
 from replicator.node.ports import WireAnswer
@@ -315,6 +315,33 @@ def test_who_asks_a_node_whose_operator_decides_is_not_called_before_his_word() 
     asked(alpha, beta)
     assert addresses(beta) == {"alpha": None}
     assert [member.node for member in roster.offered(beta.node)] == [alpha.id]
+
+
+@pytest.mark.parametrize("policy", ["auto", "ask"])
+def test_a_forgotten_member_comes_back_with_the_next_introduction(policy: Any) -> None:
+    pool = Pool()
+    alpha = pool.add("alpha", policy=Policy(roster=policy))
+    beta, gamma = pool.add("beta"), pool.add("gamma")
+    pool.acquaint(alpha, beta, gamma)
+    asked(gamma, beta)
+    asked(alpha, beta)
+    assert operating.forget(alpha.node, gamma.id)
+    pool.clock.advance(1)
+    report = asked(alpha, beta)
+    assert (report.added, report.offered) == ((1, 0) if policy == "auto" else (0, 1))
+    assert [one.node for one in roster.offered(alpha.node)] == [gamma.id] * report.offered
+    assert addresses(alpha).get(gamma.id) == (gamma.address if policy == "auto" else None)
+
+
+def test_a_forgotten_member_that_calls_before_it_is_introduced_gets_its_address_back() -> None:
+    _, alpha, beta, gamma = trio()
+    asked(gamma, beta)
+    asked(alpha, beta)
+    assert operating.forget(alpha.node, gamma.id)
+    assert pull(gamma.node, alpha.id).ended == "done"
+    assert alpha.peer(gamma).address is None
+    assert asked(alpha, beta).moved == 1
+    assert alpha.peer(gamma).address == gamma.address
 
 
 def test_where_it_is_off_nothing_is_asked_and_nothing_answered() -> None:
