@@ -282,6 +282,9 @@ _TYPES: Final[dict[str, type[str] | type[int]]] = {
 """Names an operator may set, with their types (``home`` is where the file stands)."""
 
 
+_KINDS: Final = {str: "text in quotes", int: "a whole number, without quotes"}
+
+
 def _converted(name: str, text: str, variable: str) -> Any:
     kind = _TYPES.get(name, str)
     if kind is int:
@@ -295,7 +298,7 @@ def _checked(name: str, value: Any, source: str) -> Any:
     if name not in _TYPES:
         raise ConfigurationError(f"{source}: {_unknown(name, name, _TYPES)}")
     if type(value) is not _TYPES[name]:
-        raise ConfigurationError(f"{source}: {name} must be of type {_TYPES[name].__name__}")
+        raise ConfigurationError(f"{source}: {name} must be {_KINDS[_TYPES[name]]}")
     if isinstance(value, int) and not 1 <= value <= _FROM_1[name]:
         hint = "; leave it out for no bound" if name.startswith(("keep_", "disk_")) else ""
         raise ConfigurationError(f"{source}: {name} must be from 1 to {_FROM_1[name]}{hint}")

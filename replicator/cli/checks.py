@@ -15,6 +15,7 @@ from replicator.adapters.sql.migrate import check_schema
 from replicator.adapters.valkey import WORK_URL_FILE
 from replicator.cli.findings import Check, Finding, Subject
 from replicator.cli.founding import TOKEN_FILE
+from replicator.cli.output import counted
 from replicator.cli.peer_checks import peers
 from replicator.cli.up_state import up_state
 from replicator.errors import WorkUnavailable
@@ -24,7 +25,7 @@ from replicator.settings import CONFIG_NAME
 _LOOPBACK: Final = ("127.", "localhost:", "[::1]")
 _DISK_WARN_BYTES: Final = 1024**3
 _DISK_FAIL_BYTES: Final = 100 * 1024**2
-_NO_ROOM: Final = "free space on the disk, raise the quota for posts, or keep them for fewer days"
+_NO_ROOM: Final = "make room on the disk, raise disk_bytes_max, or keep less (keep_days)"
 _BROKER_SECONDS: Final = 3.0
 _PORTS: Final = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
 
@@ -69,7 +70,12 @@ def files(subject: Subject) -> Iterator[Finding]:
     if subject.node is None:
         return
     identity = subject.node.identity
-    text = f"{len(identity.node_keys)} node keys, {len(identity.pool_keys)} pool keys"
+    text = ", ".join(
+        (
+            counted(len(identity.node_keys), "node key"),
+            counted(len(identity.pool_keys), "pool key"),
+        )
+    )
     if identity.pool_keys:
         yield Finding("keys", "ok", text)
     else:
@@ -82,7 +88,9 @@ def database(subject: Subject) -> Iterator[Finding]:
     check_schema(subject.settings.database_url)
     if subject.node is not None:
         totals = subject.node.store.totals()
-        yield Finding("database", "ok", f"{totals.posts:,} posts, {totals.gaps:,} gaps")
+        yield Finding(
+            "database", "ok", f"{counted(totals.posts, 'post')}, {counted(totals.gaps, 'gap')}"
+        )
         if totals.full:
             text = "there is no room: peers are told to come later, publishing fails (507)"
             yield Finding("room", "fail", text, _NO_ROOM)
@@ -98,14 +106,14 @@ def work(subject: Subject) -> Iterator[Finding]:
         try:
             yield from _server(settings.work_url)
             queued = sum(subject.node.work.queued().values())
-            yield Finding("work", "ok", f"{queued:,} posts to fetch")
+            yield Finding("work", "ok", f"{counted(queued, 'post')} to fetch")
             dead = len(dead_letters(subject.node))
         except WorkUnavailable as error:
             advice = "start the node with replicator up, or look at work_url (server, password)"
             yield Finding("work", "fail", str(error), advice)
             return
         if dead:
-            text = f"{dead:,} posts were given up by all who were asked"
+            text = f"{counted(dead, 'dead letter')}: posts that nobody who was asked gave"
             yield Finding("work", "warn", text, "see: replicator queue dead")
     if settings.broker_url is not None:
         yield _broker(settings.broker_url)

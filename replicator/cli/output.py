@@ -38,6 +38,11 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         click.echo(line.rstrip())
 
 
+def counted(number: int, one: str, more: str | None = None) -> str:
+    """Return a number with its noun: ``1 post``, ``2,000 posts``, ``3 tries``."""
+    return f"{number:,} {one if number == 1 else more or f'{one}s'}"
+
+
 def iso(ms: int) -> str:
     """Return a time in ms since the epoch as ISO 8601 in UTC."""
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from replicator.cli.output import emit, json_option, printable
+from replicator.cli.output import counted, emit, json_option, printable
 from replicator.cli.session import known_peer, opened_node
 from replicator.node import operating
 from replicator.node.probing import Probed
@@ -29,7 +29,8 @@ def pause(home: Path, peer: str, *, as_json: bool) -> None:
     with opened_node(home) as node:
         known = known_peer(node, peer)
         changed = operating.pause(node, known.id)
-    said = "is paused; undo: replicator peers resume" if changed else "was paused already"
+    undo = f"undo: replicator peers resume {known.id}"
+    said = f"is paused; {undo}" if changed else f"was paused already; {undo}"
     _say(as_json, f"{known.id} {said}", peer=known.id, paused=True, changed=changed)
 
 
@@ -63,8 +64,9 @@ def flush(home: Path, peer: str, *, as_json: bool) -> None:
         known = known_peer(node, peer)
         flushed = operating.flush(node, known.id)
     said = (
-        f"{known.id} is tried now: {flushed.queued:,} posts to fetch ({flushed.hastened:,} were "
-        f"to wait), {flushed.behind:,} log entries to look at"
+        f"{known.id} is tried now: {counted(flushed.queued, 'post')} to fetch "
+        f"({flushed.hastened:,} had to wait), "
+        f"{counted(flushed.behind, 'log entry', 'log entries')} to look at"
     )
     _say(as_json, said, peer=known.id, **asdict(flushed))
 

@@ -50,7 +50,10 @@ class Standings:
             return "paused: it is not called"
         if not self.known:
             return "unknown: no Valkey"
-        return breaker_words(self.breaker(peer), self._now, self._limits)
+        breaker = self.breaker(peer)
+        if peer.address is None and not breaker.failures:
+            return "no address is known: it calls us, we do not call it"
+        return breaker_words(breaker, self._now, self._limits)
 
     def described(self, peer: Peer) -> dict[str, Any]:
         """Return how it stands with a peer, for programs."""

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from replicator.cli.output import emit, iso, json_option, printable, table
+from replicator.cli.output import counted, emit, iso, json_option, printable, table
 from replicator.cli.session import opened_node
 from replicator.node import operating
 from replicator.node.context import Node
@@ -40,7 +40,9 @@ def list_queue(home: Path, *, as_json: bool) -> None:
     if as_json:
         emit({**totals, "peers": rows})
         return
-    click.echo(f"{totals['queued']:,} posts to fetch, {totals['dead']:,} dead letters")
+    click.echo(
+        f"{counted(totals['queued'], 'post')} to fetch, {counted(totals['dead'], 'dead letter')}"
+    )
     if rows:
         table(("PEER", "TO FETCH", "DEAD", ""), (_row(row) for row in rows))
 
@@ -69,10 +71,10 @@ def dead(home: Path, peer: str | None, limit: int, *, as_json: bool) -> None:
     for letter in letters[:limit]:
         reason = printable(letter.reason, _REASON_CHARS_MAX)
         click.echo(f"{letter.ref.digest}  {letter.ref.id} from {letter.holder}")
-        click.echo(f"  {iso(letter.at)}, {letter.attempts} tries: {reason}")
+        click.echo(f"  {iso(letter.at)}, {counted(letter.attempts, 'try', 'tries')}: {reason}")
     more = len(letters) - limit
     tail = f", {more:,} of them not shown (--limit)" if more > 0 else ""
-    click.echo(f"{len(letters):,} dead letters{tail}")
+    click.echo(f"{counted(len(letters), 'dead letter')}{tail}")
 
 
 def _described(letter: DeadLetter) -> dict[str, Any]:
@@ -113,7 +115,7 @@ def requeue(
         emit({"requeued": queued, "left": stay})
         return
     tail = f"; {stay:,} stay dead: the queue of their peer is full" if stay else ""
-    click.echo(f"{queued:,} dead letters are tried again{tail}")
+    click.echo(f"tried again: {counted(queued, 'dead letter')}{tail}")
 
 
 @queue.command("drop")
@@ -138,12 +140,12 @@ def drop(
     with opened_node(home) as node:
         chosen, holder = _chosen(node, digests, peer, every=every)
         if chosen and not yes:
-            click.confirm(f"Forget {len(chosen):,} dead letters?", abort=True, err=True)
+            click.confirm(f"Forget {counted(len(chosen), 'dead letter')}?", abort=True, err=True)
         dropped = operating.drop(node, chosen, holder)
     if as_json:
         emit({"dropped": dropped})
     else:
-        click.echo(f"{dropped:,} dead letters are forgotten")
+        click.echo(f"forgotten: {counted(dropped, 'dead letter')}")
 
 
 def _chosen(

@@ -13,9 +13,10 @@ from typing import Any, Final
 import click
 
 from replicator.cli.lazy import Entry, LazyGroup
-from replicator.errors import ReplicatorError
+from replicator.errors import ReplicatorError, WorkUnavailable
 
 _HERE: Final = "replicator.cli"
+_IS_IT_UP: Final = "is the node up? start it: replicator up; if it is: replicator doctor"
 COMMANDS: Final = {
     "init": Entry(f"{_HERE}.init:init", "Make a node: home, keys, settings, database."),
     "keys": Entry(f"{_HERE}.keys:keys", "Show and make node keys and pool keys."),
@@ -48,6 +49,8 @@ class _Root(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except WorkUnavailable as error:
+            raise click.ClickException(f"{_one_line(error)} ({_IS_IT_UP})") from error
         except ReplicatorError as error:
             raise click.ClickException(_one_line(error)) from error
         except BrokenPipeError:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from replicator.cli.home import settings_of
-from replicator.cli.output import emit, iso, json_option, printable, table
+from replicator.cli.output import counted, emit, iso, json_option, printable, table
 from replicator.cli.peer_words import Standings, progress_words
 from replicator.cli.session import opened_node
 from replicator.cli.up_state import up_state
@@ -96,12 +96,12 @@ def _work_state(node: Node) -> dict[str, Any]:
                 "holder": letter.holder,
                 "reason": letter.reason,
                 "attempts": letter.attempts,
-                "at": letter.at,
+                "at": iso(letter.at),
             }
             for letter in letters[:_SHOWN_MAX]
         ],
         "refusals": [
-            {"at": one.at, "sender": one.sender, "code": one.code, "message": one.message}
+            {"at": iso(one.at), "sender": one.sender, "code": one.code, "message": one.message}
             for one in node.work.refusals(_SHOWN_MAX)
         ],
     }
@@ -118,7 +118,8 @@ def _up(home: Path) -> dict[str, Any] | None:
 
 
 def _show(state: dict[str, Any]) -> None:
-    click.echo(f"{state['node_id']}: {state['posts']:,} posts, {len(state['pools'])} pools")
+    posts, pools = counted(state["posts"], "post"), counted(len(state["pools"]), "pool")
+    click.echo(f"{state['node_id']}: {posts}, {pools}")
     click.echo(f"kept: {_kept(state)}")
     up, work = state["up"], state["work"]
     if up is None:
@@ -132,9 +133,10 @@ def _show(state: dict[str, Any]) -> None:
     if work is None:
         click.echo(f"work: {printable(state['work_error'], _REASON_CHARS_MAX)}")
     else:
+        queued = sum(work["queued"].values())
         click.echo(
-            f"work: {sum(work['queued'].values()):,} posts to fetch, {state['gaps']:,} gaps, "
-            f"{work['dead_letters']} dead letters, {refused_requests(work['refusals'])}"
+            f"work: {counted(queued, 'post')} to fetch, {counted(state['gaps'], 'gap')}, "
+            f"{counted(work['dead_letters'], 'dead letter')}, {refused_requests(work['refusals'])}"
         )
         _show_dead(work["newest_dead_letters"])
     table(
@@ -171,7 +173,8 @@ def _show_dead(letters: list[dict[str, Any]]) -> None:
     for letter in letters[:_DEAD_LINES_MAX]:
         reason = printable(letter["reason"], _REASON_CHARS_MAX)
         click.echo(
-            f"  dead: {letter['id']} from {letter['holder']}: {reason}, {letter['attempts']} tries"
+            f"  dead: {letter['id']} from {letter['holder']}: {reason}, "
+            f"{counted(letter['attempts'], 'try', 'tries')}"
         )
     if len(letters) > _DEAD_LINES_MAX:
         click.echo("  more of them: replicator status --json")

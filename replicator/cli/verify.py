@@ -53,8 +53,9 @@ class _Side:
 def verify(ctx: click.Context, peer: str, pool: str | None, by: str, *, as_json: bool) -> None:
     """Tell whether PEER (a node id) and this node hold the same posts; repair nothing.
 
-    Within each shared pool the two sets are compared: posts held, and posts decided against. Shown
-    is how many each side lacks, in which windows of time those were published, and the first few.
+    Within each shared pool the two sets are compared: posts held, and posts decided against; not
+    what one of both does not keep any more (its floor). Shown is how many each side lacks, in which
+    windows of time those were published, and the first few.
 
     Exit code: 0 the sets are equal, 1 they differ, or could not be compared.
     """
@@ -102,6 +103,7 @@ def _compared(node: Node, peer: Peer, pool: KeyText, by: str) -> dict[str, Any]:
     there = _Side(len(found.have), _own_refs(node, found))
     return {
         "pool": pool,
+        "since": iso(found.since) if found.since else None,
         "equal": found.is_none,
         "complete": found.complete,
         "rounds": found.rounds,
@@ -147,17 +149,19 @@ def _described(side: _Side, by: str) -> dict[str, Any]:
 
 def _show(one: dict[str, Any]) -> None:
     click.echo(f"pool {one['pool']}")
+    since = f", of posts dated since {one['since']}" if one["since"] else ""
     if one["equal"]:
-        click.echo("  the sets are equal")
+        click.echo(f"  the sets are equal{since}")
         return
     here, there = one["here"], one["there"]
     if not one["complete"]:
         click.echo("  the comparison met a bound: at least this differs")
-    click.echo(f"  lacking here: {_count(here)}; lacking there: {_count(there)}")
+    click.echo(f"  lacking here: {_count(here)}; lacking there: {_count(there)}{since}")
     names = sorted(here["windows"].keys() | there["windows"].keys())
     if names:
         rows = ((at, here["windows"].get(at, 0), there["windows"].get(at, 0)) for at in names)
-        table(("  PUBLISHED (UTC)", "HERE", "THERE"), ((f"  {at}", *rest) for at, *rest in rows))
+        titles = ("  PUBLISHED (UTC)", "LACKING HERE", "LACKING THERE")
+        table(titles, ((f"  {at}", *rest) for at, *rest in rows))
     for side, lacking in (("here", here), ("there", there)):
         for post in lacking["first"]:
             click.echo(f"  lacking {side}: {post['published']}  {post['id']}")

@@ -48,6 +48,7 @@ class Difference:
 
     Args:
         pool: within which they were compared.
+        since: posts dated before were not compared (ms): the higher floor of both nodes.
         have: what this node's set has and the peer's lacks; each once.
         need: what the peer's set has and this node's lacks, as the peer says; each once.
         rounds: questions that were asked.
@@ -56,6 +57,7 @@ class Difference:
     """
 
     pool: KeyText
+    since: int
     have: tuple[Digest, ...]
     need: tuple[Digest, ...]
     rounds: int
@@ -179,6 +181,7 @@ class _Run:
         cut = len(self.have) >= most or len(self.need) > most
         return Difference(
             pool=self.pool,
+            since=self.since,
             have=tuple(map(_digest, self.have)),
             need=tuple(map(_digest, self.need))[:most],
             rounds=self.rounds,

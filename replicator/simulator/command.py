@@ -12,10 +12,22 @@ from replicator.simulator.world import Outcome, World
 
 @click.command()
 @click.option("--seed", type=int, default=1, show_default=True, help="What everything is drawn of.")
-@click.option("--seeds", type=click.IntRange(1), default=1, help="Run this many, one by one.")
+@click.option(
+    "--seeds",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Run this many, from --seed on.",
+)
 @click.option("--nodes", type=click.IntRange(2, 100), help="Drawn from the seed (3-12) if unset.")
 @click.option("--posts", type=click.IntRange(1), help="Drawn from the seed (20-300) if unset.")
-@click.option("--faults", type=click.Choice(list(RATES)), default="heavy", show_default=True)
+@click.option(
+    "--faults",
+    type=click.Choice(list(RATES)),
+    default="heavy",
+    show_default=True,
+    help="How often messages are lost, processes crash, peers stall or lie, and so on.",
+)
 @click.option("--mutant", type=click.Choice(list(MUTANTS)), help="Run with a planted bug.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context

@@ -51,7 +51,7 @@ def test_secrets_do_not_stand_in_the_repr(home):
     [
         ("gatway_listen = 'x:1'", {}, "did you mean 'gateway_listen'"),
         ("", {"REPLICATOR_WORKURL": "x"}, "REPLICATOR_WORKURL: unknown setting 'workurl'"),
-        ("lanes_threads = '8'", {}, "lanes_threads must be of type int"),
+        ("lanes_threads = '8'", {}, "lanes_threads must be a whole number"),
         ("lanes_threads = 0", {}, "from 1 to 256"),
         ("", {"REPLICATOR_LANES_THREADS": "many"}, "whole number"),
         ("put = 'open'", {}, "put: one of pool, peers"),
@@ -59,7 +59,7 @@ def test_secrets_do_not_stand_in_the_repr(home):
         ("roster = 'on'", {}, "roster: one of auto, ask, off"),
         ("keep_days = 0", {}, "keep_days must be from 1 to 36500; leave it out for no bound"),
         ("", {"REPLICATOR_KEEP_DAYS": "36501"}, "REPLICATOR_KEEP_DAYS: keep_days must be from 1"),
-        ("keep_days = 1.5", {}, "keep_days must be of type int"),
+        ("keep_days = 1.5", {}, "keep_days must be a whole number"),
         ("keep_posts_per_origin = 0", {}, "leave it out for no bound"),
         ("keep_bytes_per_origin = -1", {}, "leave it out for no bound"),
         ("", {"REPLICATOR_DISK_BYTES_MAX": "0"}, "leave it out for no bound"),

@@ -51,7 +51,7 @@ class Room:
             if disk.f_bavail * disk.f_frsize < self._reserve_bytes:
                 return "the disk is nearly full"
         if self._quota_bytes is not None and self._used(connection) >= self._quota_bytes:
-            return "the quota is used up"
+            return "disk_bytes_max is used up"
         return None
 
     def _used(self, connection: Connection) -> int:

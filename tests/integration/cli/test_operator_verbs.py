@@ -102,7 +102,7 @@ def said(home: CliHome, *arguments: object, code: int = 0) -> str:
 
 
 def test_pause_and_resume_are_shown_and_may_be_repeated(home: CliHome) -> None:
-    assert "is paused" in said(home, "peers", "pause", GONE)
+    assert f"peers resume {GONE}" in said(home, "peers", "pause", GONE)
     assert "already" in said(home, "peers", "pause", GONE)
     assert home.json("peers", "pause", GONE) == {"peer": GONE, "paused": True, "changed": False}
     (listed,) = home.json("peers", "list")
@@ -115,6 +115,13 @@ def test_pause_and_resume_are_shown_and_may_be_repeated(home: CliHome) -> None:
     assert "is called again" in said(home, "peers", "resume", GONE)
     assert "was not paused" in said(home, "peers", "resume", GONE)
     assert home.json("peers", "show", GONE)["state"] == "well"
+
+
+def test_a_peer_without_an_address_is_not_said_to_be_called(home: CliHome) -> None:
+    home("peers", "add", "caller.example")
+    listed = home.json("peers", "show", "caller.example")
+    assert listed["state"] == "well"
+    assert listed["words"] == "no address is known: it calls us, we do not call it"
 
 
 def test_a_flush_forgives_and_hurries(home: CliHome) -> None:
@@ -144,7 +151,9 @@ def test_without_a_server_pause_works_and_flush_says_why_not(
     monkeypatch.setenv("REPLICATOR_WORK_URL", "redis://127.0.0.1:1/0")
     said(home, "peers", "pause", GONE)
     said(home, "peers", "resume", GONE)
-    assert "work state" in home("peers", "flush", GONE, code=1).stderr
+    refused = home("peers", "flush", GONE, code=1).stderr
+    assert "work state" in refused
+    assert "is the node up? start it: replicator up" in refused
     assert home.json("peers", "show", GONE)["state"] == "unknown"
     home("peers", "forget", GONE, "--yes")
     assert home.json("peers", "list") == []
@@ -334,7 +343,7 @@ def test_the_queue_is_counted_per_peer(letters: CliHome) -> None:
     assert (listed["queued"], listed["dead"]) == (1, 3)
     rows = {row["peer"]: (row["queued"], row["dead"]) for row in listed["peers"]}
     assert rows == {GONE: (1, 2), HERE: (0, 1)}
-    assert "1 posts to fetch, 3 dead letters" in letters("queue", "list").stdout
+    assert "1 post to fetch, 3 dead letters" in letters("queue", "list").stdout
 
 
 def test_dead_letters_are_listed_with_their_reason(letters: CliHome) -> None:
@@ -348,7 +357,7 @@ def test_dead_letters_are_listed_with_their_reason(letters: CliHome) -> None:
 def test_letters_are_requeued_by_digest_by_peer_or_all(letters: CliHome) -> None:
     assert letters.json("queue", "requeue", "--peer", HERE) == {"requeued": 1, "left": 0}
     assert dead(letters) == [(GONE, digest(0)), (GONE, digest(1))]
-    assert "1 dead letters are tried again" in said(letters, "queue", "requeue", digest(0))
+    assert "tried again: 1 dead letter" in said(letters, "queue", "requeue", digest(0))
     assert letters.json("queue", "requeue", "--all") == {"requeued": 1, "left": 0}
     assert letters.json("queue", "requeue", "--all") == {"requeued": 0, "left": 0}
     assert letters.json("queue", "list")["queued"] == 4
@@ -360,7 +369,7 @@ def test_dropping_asks_unless_it_was_told_not_to(letters: CliHome) -> None:
     assert letters.json("queue", "drop", "--peer", GONE, "--yes") == {"dropped": 2}
     assert dead(letters) == [(HERE, digest(1))]
     letters("queue", "drop", digest(1), input="y\n")
-    assert "0 dead letters are forgotten" in said(letters, "queue", "drop", "--all")
+    assert "forgotten: 0 dead letters" in said(letters, "queue", "drop", "--all")
 
 
 @pytest.mark.parametrize("verb", ["requeue", "drop"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from replicator.cli.session import opened_node
 from replicator.node.context import Node
 from replicator.node.publish import publish, read_draft
 from replicator.rules.policy import Policy
@@ -103,6 +104,18 @@ def test_equal_sets_are_told_with_exit_code_0(home: CliHome, peer: Node) -> None
         assert said["equal"]
         assert said["pools"][0]["rounds"] == 1
         assert "the sets are equal" in home("verify", PEER).stdout
+
+
+def test_what_one_side_does_not_keep_is_no_difference_and_said(home: CliHome, peer: Node) -> None:
+    grow(peer, "old", FIRST_DAY)
+    with opened_node(home.path) as node:
+        node.store.raise_floor(FIRST_DAY + DAY)
+    with running(peer) as live, live.worker():
+        meet(home, live.sync_port)
+        said = home.json("verify", PEER)
+        assert (said["equal"], said["pools"][0]["since"]) == (True, "2023-11-16T00:00:00.000Z")
+        words = home("verify", PEER).stdout
+        assert "the sets are equal, of posts dated since 2023-11-16T00:00:00.000Z" in words
 
 
 def test_a_peer_that_cannot_compare_is_told_in_words(home: CliHome, peer: Node) -> None:

@@ -4,6 +4,7 @@ import random
 
 import pytest
 
+from replicator.cli.output import counted
 from replicator.cli.peer_words import (
     breaker_values,
     breaker_words,
@@ -98,6 +99,11 @@ def test_progress_that_has_just_begun_has_no_rate(progress: Progress) -> None:
 
 def test_progress_without_posts_has_no_end() -> None:
     assert progress_values(Progress(NOW, NOW + 1000, 0, 9))["seconds_left"] is None
+
+
+def test_numbers_agree_with_their_nouns() -> None:
+    said = [counted(1, "post"), counted(2000, "post"), counted(0, "try", "tries")]
+    assert said == ["1 post", "2,000 posts", "0 tries"]
 
 
 @pytest.mark.parametrize(
