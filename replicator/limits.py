@@ -168,7 +168,8 @@ class Limits:
     """Items under one entry of the set's summary: a million need 8,000 to 16,000 entries. An entry
     that a range cuts is read: with 512 a hundred differences cost twice the rows."""
     decided_items_max: int = 1_000_000
-    """Digests remembered of posts not held (expired, lost): beyond, the node's floor rises."""
+    """Digests remembered of posts not held (expired, lost): beyond, the node's floor rises, as far
+    as the oldest post that is held."""
     expire_items_max: int = 2_000
     """Posts removed in one transaction, so that writers do not wait for long."""
     floor_step_seconds: int = 3_600

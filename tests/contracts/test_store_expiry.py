@@ -177,7 +177,7 @@ def test_the_floor_rises_where_too_many_digests_are_remembered(
     store = make_store(Limits(decided_items_max=10, expire_items_max=7))
     unwanted = [post(number, node=THERE) for number in range(30)]
     store.decide([each.ref for each in unwanted], [POOL], "policy", now=1)
-    store.add([received(post(5)), received(post(25))], now=1)
+    store.add([received(post(25))], now=1)
     assert store.totals().decided == 30
     expire(store)
     assert store.totals().decided == 10
@@ -185,6 +185,22 @@ def test_the_floor_rises_where_too_many_digests_are_remembered(
     assert held(store) == {post(25).digest}
     with store.reconciled(POOL, 0) as items:
         assert len(items) == 11
+
+
+def test_whoever_has_posts_decided_against_removes_no_post_by_that(
+    make_store: Callable[[Limits], Store],
+) -> None:
+    store = make_store(Limits(decided_items_max=10, expire_items_max=7))
+    history = [received(post(number)) for number in (5, 25)]
+    store.add(history, now=1)
+    liar = [post(100, node=THERE, text=f"another {number}") for number in range(30)]
+    store.add([received(each) for each in liar], now=1)
+    assert store.totals().decided == 29
+    expire(store)
+    assert {each.post.digest for each in history} <= held(store)
+    assert store.floor() <= 5
+    with store.reconciled(POOL, 0) as items:
+        assert len(items) == 32
 
 
 def test_gaps_below_a_floor_are_closed(store: Store) -> None:

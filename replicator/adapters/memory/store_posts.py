@@ -255,4 +255,6 @@ class MemoryPosts:
         surplus = len(self.decided) - self._limits.decided_items_max
         if surplus > 0:
             oldest = sorted(one.published for one in self.decided.values())
-            self.raise_floor(oldest[surplus - 1] + 1)
+            # never past a post that is held: anybody can have posts decided against
+            oldest_held = min((held.post.published for held in self.held.values()), default=0)
+            self.raise_floor(min(oldest[surplus - 1] + 1, oldest_held))

@@ -3,7 +3,8 @@
 Runs inside a transaction that is alone. Every call removes a bounded batch: first posts, each by
 its origin's index over time, then what was remembered of posts that the floor has passed. A post
 that goes while it is above the floor is decided against, and stays in the reconciled sets, so that
-no peer brings it up again; the floor rises where too many such digests are remembered.
+no peer brings it up again. Where too many such digests are remembered the floor rises, but never
+past a post that is held: whoever may send posts can have any number of them decided against.
 """
 
 from collections.abc import Collection
@@ -29,6 +30,10 @@ _WITH_OLD_SQL: Final = (
 _OLD_SQL: Final = (
     "SELECT id, digest, published, node, size FROM post WHERE node = ? AND published < ?"
     " ORDER BY published LIMIT ?"
+)
+_OLDEST_HELD_SQL: Final = (
+    "SELECT min(oldest) FROM (SELECT (SELECT min(post.published) FROM post"
+    " WHERE post.node = origin.node) AS oldest FROM origin WHERE posts > 0) AS held"
 )
 
 
@@ -140,4 +145,6 @@ def _fit_decided(connection: Connection, decided_max: int) -> None:
     if count > decided_max:
         oldest_kept = "SELECT published FROM decision ORDER BY published LIMIT 1 OFFSET ?"
         ((published,),) = rows_of(connection, oldest_kept, count - decided_max - 1)
-        raise_floor(connection, published + 1)
+        ((oldest_held,),) = rows_of(connection, _OLDEST_HELD_SQL)
+        if oldest_held is not None:
+            raise_floor(connection, min(published + 1, oldest_held))

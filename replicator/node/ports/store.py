@@ -132,7 +132,8 @@ class Store(Protocol):
         remembered digests, went; 0: nothing is left to remove. An origin's own floor rises past its
         removed posts, ties included. Their log entries go too; a cursor that points at one stays
         good. A removed post is decided against until the floor passes it. Where more digests than
-        ``decided_items_max`` are remembered of posts not held, the floor rises until they fit.
+        ``decided_items_max`` are remembered of posts not held, the floor rises until they fit, but
+        never past a post that is held.
         """
 
     def is_full(self) -> bool:
