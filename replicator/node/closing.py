@@ -74,12 +74,14 @@ class _Closing:
         """Give the peer posts that it lacks; tell whether all of them were given.
 
         Of many more than a batch only one is given where the peer can come for them: it is most
-        likely on its way through this node's log, and would get everything twice.
+        likely on its way through this node's log, and would get everything twice. That batch is
+        any: what a peer does not take, however often it is given, must not hide the rest.
         """
         node = self._node
         scope = frozenset({self._pool})
-        mate_comes = node.address is not None
-        chosen = digests[: node.limits.items_max] if mate_comes else digests
+        chosen, most = digests, node.limits.items_max
+        if node.address is not None and len(digests) > most:
+            chosen = node.random.sample(digests, most)
         pace = Pace(node.limits.items_max)
         for batch in self._batches(chosen):
             refs = sorted(

@@ -90,12 +90,25 @@ def compare(
         BadAnswer: what came is no answer to the question, or the peer never comes to an end.
         NotCalled, PeerUnavailable, KeyChanged: as `health.ask`.
     """
-    run = _Run(node, peer, pool, asking)
-    while not run.complete and not run.is_bounded() and node.clock.monotonic() < deadline:
+    return _ended(_Run(node, peer, pool, asking), deadline)
+
+
+def compare_from(
+    node: Node, peer: Peer, pool: KeyText, since: int, *, deadline: float
+) -> Difference:
+    """As `compare`, of what was published at ``since`` (ms) or later only."""
+    run = _Run(node, peer, pool, ask_to_compare)
+    run.since = max(run.since, since)
+    return _ended(run, deadline)
+
+
+def _ended(run: "_Run", deadline: float) -> Difference:
+    """Ask until the sets are compared, or a bound is met."""
+    while not run.complete and not run.is_bounded() and run.node.clock.monotonic() < deadline:
         run.round()
     endless = run.is_bounded() and not run.complete
     if endless and not (run.have or run.need):
-        raise BadAnswer(f"{peer.id} names no difference in {run.rounds} answers, and no end")
+        raise BadAnswer(f"{run.peer.id} names no difference in {run.rounds} answers, and no end")
     return run.difference()
 
 

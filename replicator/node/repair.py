@@ -15,7 +15,7 @@ import structlog
 
 from replicator.errors import BadAnswer, ErrorCode, PeerRefused, ReplicatorError
 from replicator.node.closing import close
-from replicator.node.comparing import UNSUPPORTED, compare
+from replicator.node.comparing import UNSUPPORTED, Difference, compare_from
 from replicator.node.context import Node
 from replicator.node.dead_letters import requeue_letters
 from replicator.node.doorbells import ring
@@ -128,29 +128,49 @@ class _Run:
         self.complete = True
 
     def pool(self, pool: KeyText) -> None:
-        """Compare the sets within one pool and close what differs."""
-        node, peer = self._node, self._peer
+        """Compare the sets within one pool and close what differs.
+
+        The oldest differences are found first, and may be of posts that nobody has any more: where
+        they met the bound and brought nothing, it is looked for others from some later place on.
+        """
+        node = self._node
         deadline = self._start + node.limits.slice_seconds
         if node.clock.monotonic() >= deadline:
             self.complete = False
             return
+        found = self._compare(pool, 0, deadline)
+        if found is None:
+            return
+        self.pools += 1
+        brought = self._close(found, deadline)
+        if not (found.complete or brought) and node.clock.monotonic() < deadline:
+            further = self._compare(pool, _some_place(node, pool), deadline)
+            if further is not None:
+                self._close(further, deadline)
+
+    def _compare(self, pool: KeyText, since: int, deadline: float) -> Difference | None:
+        """Return how the sets differ from ``since`` on; None: the peer has left the pool."""
         try:
-            found = compare(node, peer, pool, deadline=deadline)
+            return compare_from(self._node, self._peer, pool, since, deadline=deadline)
         except PeerRefused as refusal:
             if refusal.code != ErrorCode.FORBIDDEN:
                 raise
-            log.info("repair.left_pool", peer=peer.id, pool=pool, reason=refusal.message)
-            return
-        self.pools += 1
+            log.info("repair.left_pool", peer=self._peer.id, pool=pool, reason=refusal.message)
+            return None
+
+    def _close(self, found: Difference, deadline: float) -> bool:
+        """Close what differs; tell whether that brings this node anything."""
         self.rounds += found.rounds
         self.size += found.sent + found.received
-        closed = close(node, peer, found, deadline)
+        closed = close(self._node, self._peer, found, deadline)
         self.wanted += closed.wanted
         self.taken += closed.taken
         self.given += closed.given
         self.complete = self.complete and found.complete and closed.complete
         if not found.is_none:
-            log.info("repair.differed", peer=peer.id, have=len(found.have), need=len(found.need))
+            have, need = len(found.have), len(found.need)
+            log.info("repair.differed", peer=self._peer.id, have=have, need=need)
+        return bool(closed.wanted or closed.taken)
 
     def set_next(self, *, soon: bool) -> None:
         """Set the next turn, so far off that runs keep to their share of time and bytes."""
@@ -162,6 +182,17 @@ class _Run:
         usual = jittered(period, node.random)
         wait = max(pause, _SOON_SECONDS if soon else usual)
         node.work.set_dues("repair", {self._peer.id: node.clock.now() + int(wait * 1000)})
+
+
+def _some_place(node: Node, pool: KeyText) -> int:
+    """Return a moment (ms) shortly or longer before some post of a pool's set here, any of them."""
+    with node.store.reconciled(pool, 0) as items:
+        at = int(node.random.random() * len(items))
+        times = [published for published, _ in items.slice(max(0, at - 1), at + 1)]
+    if not times:
+        return 0
+    before = times[0] if at else 0
+    return times[-1] - int((times[-1] - before) ** node.random.random())
 
 
 def _read_log_again(node: Node, peer: Peer) -> str:

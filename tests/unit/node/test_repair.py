@@ -101,6 +101,41 @@ def test_of_two_contents_under_one_id_both_sides_keep_the_same_and_find_no_diffe
     assert found_nothing(repair_from(pool, beta, alpha))
 
 
+def test_posts_that_nobody_has_any_more_do_not_hide_what_is_lacking() -> None:
+    pool, alpha, beta = pair(limits=Limits(reconcile_items_max=10))
+    for second in range(40):
+        beta.publish(f"second {second}", published=NOW_MS - 100_000 + second)
+    while beta.store.expire(Keep(posts=0), NOW_MS):
+        pass
+    for each in range(8):
+        alpha.publish(f"since then {each}", published=NOW_MS + each)
+        beta.publish(f"lacking {each}", published=NOW_MS + each)
+    synced(alpha, beta)
+    for _ in range(12):
+        repair_from(pool, alpha, beta)
+        pool.clock.advance(pause(alpha, beta))
+    assert beta.digests() <= alpha.digests()
+
+
+def test_posts_that_a_peer_never_takes_do_not_hide_what_it_lacks() -> None:
+    pool, alpha, beta = pair()
+    alpha.publish("kept", published=NOW_MS)
+    alpha.publish("before", published=NOW_MS - 1)
+    pool.settle()
+    while beta.store.expire(Keep(posts=1), NOW_MS):
+        pass
+    for number in range(600):
+        alpha.publish(f"too old for beta {number}", published=NOW_MS - 100_000 + number)
+    alpha.publish("lacking", published=NOW_MS + 1)
+    synced(alpha, beta)
+    for _ in range(20):
+        repair_from(pool, alpha, beta)
+        pool.clock.advance(pause(alpha, beta))
+        if "lacking" in beta.texts():
+            break
+    assert beta.texts() == {"kept", "lacking"}
+
+
 # What is decided
 
 
