@@ -51,6 +51,8 @@ def add(home: Path, target: str, address: str | None, *, yes: bool, as_json: boo
     address and keys of its introduction, when you agree; any other one's key is pinned on the first
     message it signs.
     """
+    if ":" in target:
+        _url(target)
     with opened_node(home) as node:
         if "://" not in target:
             _add_by_id(node, target, address, yes=yes)
@@ -257,9 +259,21 @@ def _offer(node: Node, member: Member) -> dict[str, Any]:
         "added_at": None,
         "state": "offered",
         "words": f"offered by its pool; to add it: peers add {member.node}",
+        "paused": False,
+        "breaker": None,
+        "progress": None,
         "pools": sorted(member.pools),
         "keys": [
-            {"key": key, "fingerprint": fingerprint(key), "state": "offered", "source": "roster"}
+            {
+                "key": key,
+                "fingerprint": fingerprint(key),
+                "state": "offered",
+                "source": "roster",
+                "pinned_at": None,
+            }
             for key in keys_of(document)
         ],
+        "pushed": 0,
+        "pulled": None,
+        "clock_offset_ms": 0,
     }

@@ -306,6 +306,9 @@ def test_an_offered_member_is_listed_and_added_by_its_id(home: CliHome, live: Ru
         note_member(node, there, HERE)
     rows = {row["id"]: row for row in home.json("peers", "list")}
     assert rows[HERE]["state"] == "offered"
+    home("peers", "add", GONE)
+    both = home.json("peers", "list")
+    assert len({frozenset(row) for row in both}) == 1, "an offer has the members of a peer"
     assert rows[HERE]["address"] == address(live)
     assert f"peers add {HERE}" in home("peers", "list").stdout
 

@@ -210,6 +210,8 @@ def test_peers_are_added_by_id_listed_and_forgotten(home):
     home("peers", "add", "silent.example")
     home("peers", "add", "node.example", code=1)
     home("peers", "add", "http://127.0.0.1:1", "http://127.0.0.1:1", code=2)
+    result = home("peers", "add", "127.0.0.1:8470", code=2)
+    assert "http:// or https:// is needed" in result.stderr
     known = json.loads(home("peers", "list", "--json").stdout)
     assert [(peer["id"], peer["address"]) for peer in known] == [
         ("other.example", "http://127.0.0.1:1"),
