@@ -169,7 +169,7 @@ class Limits:
     that a range cuts is read: with 512 a hundred differences cost twice the rows."""
     decided_items_max: int = 1_000_000
     """Digests remembered of posts not held (expired, lost): beyond, the node's floor rises, as far
-    as the oldest post that is held."""
+    as the oldest post that is held, and what is still too much is forgotten."""
     expire_items_max: int = 2_000
     """Posts removed in one transaction, so that writers do not wait for long."""
     floor_step_seconds: int = 3_600

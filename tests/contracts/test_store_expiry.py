@@ -199,8 +199,15 @@ def test_whoever_has_posts_decided_against_removes_no_post_by_that(
     expire(store)
     assert {each.post.digest for each in history} <= held(store)
     assert store.floor() <= 5
+    # nor does what is remembered grow without end: the oldest of it is forgotten
+    assert store.totals().decided == 10
     with store.reconciled(POOL, 0) as items:
-        assert len(items) == 32
+        assert len(items) == 3 + 10
+        assert (
+            items.total(0, 13)
+            == sum(int.from_bytes(digest, "little") for _, digest in items.slice(0, 13)) % 2**256
+        )
+    assert expire(store) == 0
 
 
 def test_gaps_below_a_floor_are_closed(store: Store) -> None:

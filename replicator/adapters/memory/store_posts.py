@@ -199,7 +199,7 @@ class MemoryPosts:
             removed = self._remove_below_floors() or self._forget_below_floor()
             if removed:
                 return removed
-        return 0
+        return self._forget_surplus()
 
     def _remove_below_floors(self) -> int:
         doomed = [
@@ -258,3 +258,15 @@ class MemoryPosts:
             # never past a post that is held: anybody can have posts decided against
             oldest_held = min((held.post.published for held in self.held.values()), default=0)
             self.raise_floor(min(oldest[surplus - 1] + 1, oldest_held))
+
+    def _forget_surplus(self) -> int:
+        """Forget the oldest of too many digests, where the floor cannot rise past them."""
+        surplus = len(self.decided) - self._limits.decided_items_max
+        oldest = sorted((one.published, digest) for digest, one in self.decided.items())
+        gone = oldest[: max(0, min(surplus, self._limits.expire_items_max))]
+        for _, digest in gone:
+            del self.decided[digest]
+        items = {(published, bytes.fromhex(digest)) for published, digest in gone}
+        for one in self._sets.values():
+            one.change(remove=items)
+        return len(gone)

@@ -4,7 +4,8 @@ Runs inside a transaction that is alone. Every call removes a bounded batch: fir
 its origin's index over time, then what was remembered of posts that the floor has passed. A post
 that goes while it is above the floor is decided against, and stays in the reconciled sets, so that
 no peer brings it up again. Where too many such digests are remembered the floor rises, but never
-past a post that is held: whoever may send posts can have any number of them decided against.
+past a post that is held: whoever may send posts can have any number of them decided against. What
+is still too much is forgotten: at worst it is offered again, and decided against again.
 """
 
 from collections.abc import Collection
@@ -12,13 +13,20 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from replicator.adapters.sql.bulk import execute, insert_rows, rows_among, rows_of
+from replicator.adapters.sql.bulk import (
+    delete_among,
+    execute,
+    insert_rows,
+    rows_among,
+    rows_of,
+)
 from replicator.adapters.sql.removing import count_posts, log_state, remove_posts
 from replicator.adapters.sql.schema import decision
-from replicator.adapters.sql.summary import forget_items
+from replicator.adapters.sql.summary import forget_items, missing_items, remove_items
 from replicator.limits import Limits
 from replicator.node.ports import Keep
 from replicator.protocol.ids import NodeId
+from replicator.rules.negentropy import Item
 
 EXPIRED: Final = "expired"
 _UNBOUNDED: Final = 2**62
@@ -63,6 +71,8 @@ def expire(connection: Connection, keep: Keep, now: int, limits: Limits) -> int:
     if not removed:
         _fit_decided(connection, limits.decided_items_max)
         removed = _remove_batch(connection, now, limits.expire_items_max)
+    if not removed:
+        removed = _forget_surplus(connection, limits)
     execute(connection, "DELETE FROM gap WHERE published < ?", read_floor(connection))
     return removed
 
@@ -148,3 +158,18 @@ def _fit_decided(connection: Connection, decided_max: int) -> None:
         ((oldest_held,),) = rows_of(connection, _OLDEST_HELD_SQL)
         if oldest_held is not None:
             raise_floor(connection, min(published + 1, oldest_held))
+
+
+def _forget_surplus(connection: Connection, limits: Limits) -> int:
+    """Forget the oldest of too many digests, where the floor cannot rise past them."""
+    ((count,),) = rows_of(connection, "SELECT count(*) FROM decision")
+    most = min(count - limits.decided_items_max, limits.expire_items_max)
+    if most <= 0:
+        return 0
+    oldest = "SELECT published, digest FROM decision ORDER BY published, digest LIMIT ?"
+    items: list[Item] = [tuple(row) for row in rows_of(connection, oldest, most)]
+    for (pool,) in rows_of(connection, "SELECT id FROM pool ORDER BY id"):
+        absent = set(missing_items(connection, pool, items))
+        remove_items(connection, pool, [item for item in items if item not in absent])
+    delete_among(connection, decision, "digest", "bytea", [digest for _, digest in items])
+    return len(items)

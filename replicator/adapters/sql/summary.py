@@ -41,6 +41,9 @@ _ITEMS_SQL: Final = (
     " ORDER BY published, digest LIMIT ? OFFSET ?"
 )
 
+_DROP_EMPTY_SQL: Final = "DELETE FROM summary WHERE pool = ? AND items = 0 AND published > 0"
+_DROP_ITEM_SQL: Final = "DELETE FROM reconciled WHERE pool = ? AND published = ? AND digest = ?"
+
 
 class Leaf(NamedTuple):
     """An entry of a summary: its bound, how many items it stands for, and the sum of them."""
@@ -159,6 +162,21 @@ def forget_items(connection: Connection, pool: int, floor: int, most: int) -> in
         execute(connection, " ".join(("DELETE FROM", table.name, up_to)), pool, *gone[-1])
     put_rows(connection, summary, [_row(pool, Leaf(FIRST, items, total))])
     return len(gone)
+
+
+def remove_items(connection: Connection, pool: int, items: Sequence[Item]) -> None:
+    """Remove items that a pool's set has, wherever they stand; entries left empty go too."""
+    if not items:
+        return
+    gone = sorted(items)
+    left = [
+        Leaf(leaf.lower, leaf.items - len(part), leaf.total - _sum(part))
+        for leaf, part in _shares(_touched(connection, pool, gone), gone)
+    ]
+    put_rows(connection, summary, [_row(pool, leaf) for leaf in left])
+    execute(connection, _DROP_EMPTY_SQL, pool)
+    for published, digest in gone:
+        execute(connection, _DROP_ITEM_SQL, pool, published, digest)
 
 
 def _sum(items: Sequence[Item]) -> int:

@@ -133,7 +133,7 @@ class Store(Protocol):
         removed posts, ties included. Their log entries go too; a cursor that points at one stays
         good. A removed post is decided against until the floor passes it. Where more digests than
         ``decided_items_max`` are remembered of posts not held, the floor rises until they fit, but
-        never past a post that is held.
+        never past a post that is held; what is still too much is forgotten, the oldest first.
         """
 
     def is_full(self) -> bool:
