@@ -60,6 +60,15 @@ def test_wanting_twice_keeps_attempts_and_time(work: WorkState) -> None:
     assert leased(work, A, NOW + 5000).items == (FetchItem(ref(0), 1),)
 
 
+def test_an_item_queued_before_the_clock_was_put_back_is_not_waited_for(work: WorkState) -> None:
+    work.want(A, refs(3), NOW + 3_600_000)
+    assert work.want(A, refs(2), NOW) == [QUEUED] * 2
+    soon = NOW + int(Limits().retry_cap_seconds * 1000)
+    assert numbers(work.lease(A, 500, MANY_BYTES, soon - 1)) == []
+    assert work.due_holders(soon, 10) == [A]
+    assert numbers(leased(work, A, soon)) == [0, 1]
+
+
 def test_a_full_queue_takes_no_more_and_keeps_what_it_has(make_work: MakeWork) -> None:
     work = make_work(Limits(fetch_queue_items_max=3))
     assert work.want(A, refs(5), NOW) == [QUEUED, QUEUED, QUEUED, FULL, FULL]

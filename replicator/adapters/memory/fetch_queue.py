@@ -61,6 +61,9 @@ class MemoryFetchQueue(Exclusive):
             if len(queue) >= self._limits.fetch_queue_items_max:
                 return Wanted.FULL
             self._queues.setdefault(holder, queue)[ref.digest] = _Queued(ref, now)
+        limits = self._limits
+        latest = now + int(max(limits.retry_cap_seconds, limits.lease_seconds) * 1000)
+        queue[ref.digest].at = min(queue[ref.digest].at, latest)
         others = (other for name, other in self._queues.items() if name != holder)
         later = any(ref.digest in other for other in others)
         return Wanted.LATER if later else Wanted.QUEUED

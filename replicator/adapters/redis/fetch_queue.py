@@ -53,7 +53,9 @@ class FetchWork:
         """Queue refs for fetching from ``holder``, due now; per ref, what became of it."""
         if not refs:
             return []
-        args: list[Argument] = [holder, now, WEEK_MS, self._limits.fetch_queue_items_max]
+        limits = self._limits
+        latest = now + int(max(limits.retry_cap_seconds, limits.lease_seconds) * 1000)
+        args: list[Argument] = [holder, now, WEEK_MS, limits.fetch_queue_items_max, latest]
         for ref in refs:
             args += (name_of(ref.digest), pack_ref(ref))
         answers = self._server.run("want", [self._keys.fetch], args)

@@ -184,7 +184,8 @@ class WorkState(Protocol):
     def want(self, holder: NodeId, refs: Sequence[Ref], now: int) -> list[Wanted]:
         """Queue refs for fetching from ``holder``, due now; per ref, what became of it.
 
-        A ref queued there already keeps its attempts and time. ``LATER`` where another holder has
+        A ref queued there already keeps its attempts and time, unless that lies further ahead than
+        any pause lasts: it is of a clock that was put back. ``LATER`` where another holder has
         it queued: it is queued here as well, and whoever's turn comes first fetches it.
         """
 
