@@ -18,11 +18,12 @@ from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.floors import floors
 from replicator.node.health import ask
 from replicator.node.intake import Judged, judge
-from replicator.node.ports import Peer, Wanted
+from replicator.node.ports import Incoming, Peer, Wanted
 from replicator.node.pull import refs_of
 from replicator.protocol.ids import Digest, KeyText
 from replicator.protocol.messages import Get, GetAnswer
-from replicator.protocol.post import Ref
+from replicator.protocol.post import Post, Ref
+from replicator.protocol.signing import verify_posts
 from replicator.rules.policy import Sender, ref_objection
 from replicator.rules.trust import pools_of
 
@@ -172,28 +173,44 @@ class _Closing:
         sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
         judged = judge(_reading_large_posts(node), answer.models or (), peer.id, sender)
         expected = [item for item in judged if item.digest in asked]
+        held, decided = self._known(expected)
         incoming = [
             item.incoming for item in expected if item.incoming is not None and self._fits(item)
         ]
+        incoming += [Incoming(post, peer.id, frozenset({self._pool})) for post in held]
         if incoming:
             node.store.add(incoming, node.clock.now())
             ring_lanes(node, incoming)
-        against = self._decide(expected)
+        against = self._decide(expected, decided)
         self.taken += len(incoming) + against
         return {item.digest for item in expected if item.digest is not None}
+
+    def _known(self, judged: Sequence[Judged]) -> tuple[list[Post], list[Post]]:
+        """Return posts of this pool that are held, and such as were decided against, elsewhere.
+
+        A post is held and not seen in its pool where this node was given the pool's key later.
+        """
+        known = [item.post for item in judged if item.known and item.post is not None]
+        ours = [post for post in known if pools_of(post, {self._pool})]
+        ours = [post for post, good in zip(ours, verify_posts(ours), strict=True) if good]
+        held = self._node.store.held({post.digest for post in ours})
+        return (
+            [post for post in ours if post.digest in held],
+            [post for post in ours if post.digest not in held],
+        )
 
     def _fits(self, item: Judged) -> bool:
         return item.post is not None and item.post.size <= self._node.limits.post_bytes_max
 
-    def _decide(self, judged: Sequence[Judged]) -> int:
+    def _decide(self, judged: Sequence[Judged], known: Sequence[Post]) -> int:
         """Record in this pool what is or was decided against, for what its content says."""
         reasons: dict[str, list[Ref]] = {}
+        if known:
+            reasons["decided before"] = [post.ref for post in known]
         for item in judged:
             if item.post is None or not pools_of(item.post, {self._pool}):
                 continue
-            if item.known:
-                reasons.setdefault("decided before", []).append(item.post.ref)
-            elif item.objection == "expired":  # said of authentic posts only
+            if item.objection == "expired":  # said of authentic posts only
                 reasons.setdefault("expired", []).append(item.post.ref)
             elif item.incoming is not None and not self._fits(item):
                 reasons.setdefault("too-large", []).append(item.post.ref)

@@ -136,6 +136,23 @@ def test_posts_that_a_peer_never_takes_do_not_hide_what_it_lacks() -> None:
     assert beta.texts() == {"kept", "lacking"}
 
 
+def test_a_post_that_came_before_its_pools_key_did_is_given_on_in_that_pool_too() -> None:
+    pool = Pool()
+    further = PrivateKey.generate()
+    alpha, beta = pool.add("alpha"), pool.add("beta", pools=(pool.key, further))
+    pool.acquaint(alpha, beta)
+    beta.publish("of both pools")
+    pool.settle()
+    identity = replace(alpha.node.identity, pool_keys=(pool.key, further))
+    alpha = replace(alpha, node=replace(alpha.node, identity=identity))
+    pool.nodes[alpha.address], pool.members[0] = alpha.node, alpha
+    know(alpha, beta)
+    synced(alpha, beta)
+    assert repair_from(pool, alpha, beta).taken == 1
+    assert alpha.store.refs(digests=alpha.digests(), scopes=frozenset({further.public}))
+    assert found_nothing(repair_from(pool, alpha, beta))
+
+
 # What is decided
 
 
