@@ -19,6 +19,8 @@ from replicator.protocol.messages import Answer, Reconcile, ReconcileAnswer, Req
 from replicator.protocol.signing import b64url, unb64url
 from replicator.rules import negentropy
 
+_RESTARTS_MAX = 3
+"""Of one comparison: a floor may rise a few times in a row while posts are being removed."""
 Asking = Callable[[Node, Peer, Request], Heard]
 
 UNSUPPORTED = "not-supported"
@@ -121,7 +123,7 @@ class _Run:
     pool: KeyText
     asking: Asking
     since: int = field(init=False)
-    restarted: bool = False
+    restarts: int = 0
     message: bytes | None = None
     have: dict[bytes, None] = field(default_factory=dict)
     need: dict[bytes, None] = field(default_factory=dict)
@@ -175,9 +177,9 @@ class _Run:
         if not isinstance(reply, ReconcileAnswer) or reply.since < self.since:
             raise BadAnswer(f"{self.peer.id} answered reconcile with something else")
         if reply.since > self.since:
-            if self.restarted:
+            if self.restarts == _RESTARTS_MAX:
                 raise BadAnswer(f"the floor of {self.peer.id} rises with every question")
-            self.restarted, self.since = True, reply.since
+            self.restarts, self.since = self.restarts + 1, reply.since
             self.have.clear()
             self.need.clear()
             return None

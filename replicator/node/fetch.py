@@ -95,8 +95,18 @@ def _run(node: Node, holder: NodeId) -> Fetched:
             raise
         gets, stored = gets + 1, stored + kept
         failed += len(outcome.failed) + len(outcome.dead)
+        if _passes_over(outcome, lease):
+            # what it did not name is free until the next tick: another holder may be quicker
+            return Fetched(holder, gets, stored, failed, ended="answered in part")
         if node.clock.monotonic() >= deadline:
             return Fetched(holder, gets, stored, failed, more=True)
+
+
+def _passes_over(outcome: Settlement, lease: FetchLease) -> bool:
+    """Tell whether some leased items got no word at all, and are given back."""
+    done, missing = set(outcome.done), set(outcome.missing)
+    bad = outcome.failed.keys() | outcome.dead.keys() | outcome.suspects.keys()
+    return any(item.ref.digest not in done | missing | bad for item in lease.items)
 
 
 def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement, int]:

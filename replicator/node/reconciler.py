@@ -122,7 +122,8 @@ class _Tick:
         if not among:
             return 0
         node, now, limits = self._node, self._now, self._node.limits
-        count, chance = len(self._all), node.random
+        # those that cannot be called cost nothing: invented peers stretch nobody's turns
+        count, chance = len(self._peers), node.random
         period = pacing.period_seconds(kind, count, limits)
         times = node.work.dues(kind, among)
         # nobody else sets a pull's time so late: it is of a clock that was put back

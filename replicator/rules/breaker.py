@@ -147,14 +147,15 @@ def spoken_to(breaker: Breaker, limits: Limits) -> Breaker:
     """Return the breaker after a request from the peer: a probe may go out early.
 
     That is after the shortest pause of its end, whatever the number of its failures: a peer that
-    sends many requests while it refuses ours is not asked once for each of them. Not where its
-    failures were slow: a peer that calls often and lets us wait would have our threads. What it
-    asked for (``busy``) stands.
+    sends many requests while it refuses ours is not asked once for each of them. Where its last
+    call was slow the pause is a lease's time: a peer that calls often and lets us wait would have
+    our few slots for the slow. What it asked for (``busy``) stands.
     """
-    if breaker.end is None or breaker.slow:
+    if breaker.end is None:
         return breaker
     base, _ = _pauses(breaker.end, limits)
-    early = breaker.failed_at + int(base * 1000)
+    pause = max(base, limits.lease_seconds) if breaker.slow else base
+    early = breaker.failed_at + int(pause * 1000)
     return replace(breaker, next_at=min(breaker.next_at, early))
 
 

@@ -45,6 +45,8 @@ def make_engine(url: URL, *, read_only: bool, binary: bool) -> Engine:
     engine = create_engine(
         url,
         hide_parameters=True,
+        # whatever the server's default is: a writer must see what was committed before its turn
+        isolation_level="READ COMMITTED",
         pool_size=8,
         max_overflow=CONNECTIONS_MAX - 8,
         pool_timeout=BUSY_SECONDS,

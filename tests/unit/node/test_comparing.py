@@ -105,7 +105,7 @@ def test_a_peer_whose_floor_rises_with_every_question_is_cut_off() -> None:
     transport.say = lambda request: ReconcileAnswer(since=request["since"] + 1)
     with pytest.raises(BadAnswer):
         compared(alpha, beta)
-    assert transport.calls["reconcile"] == 2
+    assert transport.calls["reconcile"] == 4
 
 
 @pytest.mark.parametrize(

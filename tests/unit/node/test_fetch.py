@@ -167,6 +167,27 @@ def test_a_holder_that_fails_is_not_the_end_and_the_next_one_is_asked(
     assert gamma.work.queued() == {}, "done is done for every holder"
 
 
+def test_a_holder_that_answers_one_post_at_a_time_leaves_the_others_to_who_gives_them() -> None:
+    pool, alpha, beta, gamma = trio()
+    alpha.publish_many(9)
+    alpha.doorbell.take()
+    copied(alpha.posts(), beta, alpha)
+    transport, gamma = watched(pool, gamma)
+    offer(alpha, gamma)
+    offer(beta, gamma)
+
+    def one(message: envelope.Envelope, asked: Collection[str]) -> WireAnswer:
+        posts = [post for post in alpha.posts() if post.digest == min(asked)]
+        models = tuple(codec.model_tree(post) for post in posts)
+        return answered_by(alpha, message, GetAnswer(models=models))
+
+    transport.says[alpha.id] = one
+    report = fetch(gamma.node, alpha.id)
+    assert (report.gets, report.stored, report.ended) == (1, 1, "answered in part")
+    assert fetch(gamma.node, beta.id).stored == 8
+    assert gamma.work.queued() == {}
+
+
 def test_a_holder_that_stalls_keeps_others_waiting_for_no_longer_than_its_claim() -> None:
     pool, _, alpha, beta, gamma = two_holders()
     gamma.work.lease(alpha.id, 10, 1 << 20, gamma.clock.now())  # its worker was killed

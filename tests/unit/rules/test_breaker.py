@@ -162,12 +162,14 @@ def test_a_wait_stands_whatever_other_calls_end_with_and_is_bounded() -> None:
     assert for_ever.busy_until == NOW + int(LIMITS.retry_cap_seconds * 1000)
 
 
-def test_a_peer_that_speaks_to_us_is_probed_early_unless_it_is_slow() -> None:
+def test_a_peer_that_speaks_to_us_is_probed_early_and_a_slow_one_less_often() -> None:
     breaker = after(30)
     assert verdict(breaker, NOW + 1_000) == "open"
     assert verdict(spoken_to(breaker, LIMITS), NOW + 1_000) == "probe"
     slow = after(30, slow=True)
-    assert spoken_to(slow, LIMITS) == slow
+    heard = spoken_to(slow, LIMITS)
+    assert verdict(heard, NOW + LIMITS.lease_seconds * 1000 - 1) == "open"
+    assert verdict(heard, NOW + LIMITS.lease_seconds * 1000) == "probe"
     assert spoken_to(Breaker(), LIMITS) == Breaker()
 
 
