@@ -153,6 +153,19 @@ class Model:
         self.store.decide([one.ref for one in posts], [pool], "policy", now=1)
         self.sets[pool].update(item(one) for one in posts if one.published >= floor)
 
+    def expire(self, keep: Keep) -> None:
+        """Expire to the end: of what stands above the floor, only surplus decisions are forgotten."""
+        while self.store.expire(keep, now=1):
+            pass
+        entered = {digest.hex() for entered in self.sets.values() for _, digest in entered}
+        known = self.store.known(sorted(entered))
+        floor = self.store.floor()
+        for pool, items in self.sets.items():
+            stay = {one for one in items if one[1].hex() in known}
+            if any(at >= floor for at, _ in items - stay):
+                assert self.store.totals().decided >= SMALL.decided_items_max
+            self.sets[pool] = stay
+
     def check(self) -> None:
         for pool, entered in self.sets.items():
             for since in (0, 25):
@@ -212,8 +225,7 @@ def follow(store: Store, steps: Steps) -> None:
             case "floor", int(), _:
                 model.store.raise_floor(numbers)
             case "expire", int(), _:
-                while model.store.expire(Keep(posts=numbers), now=1):
-                    pass
+                model.expire(Keep(posts=numbers))
         model.check()
     if isinstance(store, SqlStore):
         store.close()  # a run makes more of them than a server has connections

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from sqlalchemy import BigInteger, Boolean, Connection, Integer, LargeBinary, SmallInteger, Table
 from sqlalchemy.types import TypeEngine
 
-_CHUNK: Final = 900
+_CHUNK: Final = 512
 """Values in one SQLite statement; every build allows 999."""
 
 Kind = Literal["bytea", "bigint", "text"]
@@ -86,7 +86,18 @@ def _conditions(
         return
     rest = iter(values)
     while part := tuple(islice(rest, _CHUNK)):
+        part = padded(part)
         yield f"{column} IN ({','.join('?' * len(part))})", part
+
+
+def padded(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return values, the last one repeated until their number is a power of two.
+
+    SQLite's driver keeps the statements of every connection by their text, up to 30 kB each. With
+    a text for every number of values the connections of one worker came to many megabytes.
+    """
+    size = 1 << (len(values) - 1).bit_length()
+    return values + values[-1:] * (size - len(values))
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from replicator.adapters.sql.bulk import execute, insert_rows, put_rows, rows_of
+from replicator.adapters.sql.bulk import execute, insert_rows, padded, put_rows, rows_of
 from replicator.adapters.sql.schema import reconciled, summary
 from replicator.rules.negentropy import Item
 
@@ -21,7 +21,7 @@ FIRST: Final[Item] = (0, b"")
 """The bound of a pool's first entry: below every item."""
 _MODULUS: Final = 2**256
 _TOTAL_BYTES: Final = 32
-_PROBES: Final = 200
+_PROBES: Final = 128
 """Items looked up by one statement."""
 _AT_SQL: Final = (
     "SELECT published, digest, items, total FROM summary"
@@ -75,7 +75,7 @@ def missing_items(connection: Connection, pool: int, items: Sequence[Item]) -> l
     wanted = sorted(set(items))
     found: set[Item] = set()
     for start in range(0, len(wanted), _PROBES):
-        part = wanted[start : start + _PROBES]
+        part = padded(tuple(wanted[start : start + _PROBES]))
         marks = ", ".join(["(?, ?)"] * len(part))
         # one look-up per item: of a plain IN, SQLite reads the whole pool
         statement = " ".join(

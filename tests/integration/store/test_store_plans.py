@@ -81,3 +81,18 @@ def use_all(store: SqlStore) -> None:
     while store.expire(Keep(posts=20), now=1):
         pass
     assert store.totals().posts == 20
+
+
+def test_any_number_of_values_is_asked_for_by_few_statements(tmp_path) -> None:
+    """The driver keeps each text, per connection: one per number of values filled the memory."""
+    url = f"sqlite:///{tmp_path / 'store.db'}"
+    migrate(url)
+    store = SqlStore(url, Limits())
+    digests = [post(number).digest for number in range(520)]
+    with explained() as plans:
+        for count in range(1, len(digests)):
+            store.known(digests[:count])
+    store.close()
+    tables = {statement.split(" WHERE ")[0] for statement in plans}
+    assert len(tables) == 2, "what is held, and what was decided against"
+    assert len(plans) <= 10 * len(tables)
