@@ -192,6 +192,22 @@ class Limits:
     """Peers that come by themselves (first contact, roster); an operator may add more."""
     gaps_per_peer_max: int = 100_000
     """Refs of one peer that could not be had yet; of more the oldest are left to repair."""
+    node_keys_max: int = 16
+    """Keys in one announcement of a node: a rotation each month, a year's old ones remembered."""
+    quarantine_posts_per_peer_max: int = 1_000
+    """Posts of unknown origin kept of one deliverer; more are refused until some go."""
+    quarantine_bytes_per_peer_max: int = 16 * 1024 * 1024
+    quarantine_posts_max: int = 20_000
+    """Of all deliverers together: pool members can be invented by whoever holds the key."""
+    quarantine_bytes_max: int = 256 * 1024 * 1024
+    quarantine_seconds: float = 2_592_000.0
+    """A post whose origin stayed unknown for a month is forgotten; its holders still have it."""
+    backfills_max: int = 5_000
+    """Backfills that wait; what has no place is found by comparing sets."""
+    blocks_max: int = 100_000
+    """Blocked ids, digests and nodes: what operators share as lists has some ten thousands."""
+    equivocators_max: int = 10_000
+    """Origins flagged; of more, the ones seen longest ago go first."""
     equivocations_max: int = 200
     """Proofs kept that an origin signed two posts under one id: the newest (50 MiB at worst)."""
     pages_ahead: int = 1

@@ -15,20 +15,18 @@ from replicator.node.context import Node
 from replicator.node.conversation import Heard
 from replicator.node.delivery import Pace, deliver
 from replicator.node.doorbells import ring, ring_lanes
-from replicator.node.floors import floors
 from replicator.node.health import ask
 from replicator.node.intake import Judged, judge
+from replicator.node.objections import objections
 from replicator.node.ports import Incoming, Peer, Wanted
 from replicator.node.pull import refs_of
 from replicator.protocol.ids import Digest, KeyText
 from replicator.protocol.messages import Get, GetAnswer
 from replicator.protocol.post import Post, Ref
 from replicator.protocol.signing import verify_posts
-from replicator.rules.policy import Sender, ref_objection
+from replicator.rules.policy import LASTING, Sender
 from replicator.rules.trust import pools_of
 
-FOR_GOOD = frozenset({"expired", "too-large"})
-"""Objections that no time heals; a post of the future is left for later."""
 _QUEUED = frozenset({Wanted.QUEUED, Wanted.LATER})
 
 
@@ -139,11 +137,11 @@ class _Closing:
         """Return the refs of posts to fetch, and of those whose content has to be looked at."""
         node = self._node
         known = node.store.known({ref.digest for ref in refs})
-        floor, now = floors(node, refs), node.clock.now()
+        against = objections(node, refs)
         fit, doubtful = [], []
         for ref in refs:
-            objection = ref_objection(ref, now, node.limits, floor(ref))
-            if ref.digest in known or objection in FOR_GOOD:
+            objection = against.get(ref.digest)
+            if ref.digest in known or objection in LASTING:
                 doubtful.append(ref)
             elif objection is None:
                 fit.append(ref)

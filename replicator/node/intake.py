@@ -12,7 +12,7 @@ from typing import Any
 
 from replicator.errors import Malformed
 from replicator.node.context import Node
-from replicator.node.floors import floors
+from replicator.node.objections import objections
 from replicator.node.ports import Incoming
 from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId, origin_of
@@ -59,8 +59,7 @@ def judge(
     fresh = [post for post in readable if post.digest not in stale]
     verified = dict(zip((id(post) for post in fresh), verify_posts(fresh), strict=True))
     pins = _origin_pins(node, fresh)
-    floor = floors(node, (post.ref for post in fresh))
-    now = node.clock.now()
+    against = objections(node, [post.ref for post in fresh])
     results = []
     for post in posts:
         if isinstance(post, str):
@@ -70,7 +69,7 @@ def judge(
         elif not verified[id(post)]:
             results.append(Judged(post, objection="bad-signature"))
         else:
-            objection = policy.ref_objection(post.ref, now, node.limits, floor(post.ref))
+            objection = against.get(post.digest)
             results.append(_judge_verified(node, post, deliverer, sender, pins, objection))
     return results
 

@@ -27,9 +27,9 @@ from replicator.errors import (
 from replicator.node.context import Node
 from replicator.node.conversation import Heard
 from replicator.node.doorbells import ring, ring_lanes
-from replicator.node.floors import floors
 from replicator.node.health import ask, reachable
 from replicator.node.intake import Judged, judge
+from replicator.node.objections import objections
 from replicator.node.ports import Peer, Pending, Wanted
 from replicator.node.progress import Way
 from replicator.node.turns import turn
@@ -37,7 +37,7 @@ from replicator.protocol import codec
 from replicator.protocol.ids import Cursor, NodeId
 from replicator.protocol.messages import Pull, PullAnswer
 from replicator.protocol.post import Ref
-from replicator.rules.policy import Sender, ref_objection
+from replicator.rules.policy import LASTING, Sender
 
 log = structlog.get_logger()
 
@@ -244,9 +244,8 @@ def _worth_fetching(node: Node, refs: Sequence[Ref]) -> list[Ref]:
     """Return refs that are not decided here and that a fetch could bring."""
     known = node.store.known({ref.digest for ref in refs})
     new = [ref for ref in refs if ref.digest not in known]
-    floor, now = floors(node, new), node.clock.now()
-    for_good = ("too-large", "expired")
-    return [ref for ref in new if ref_objection(ref, now, node.limits, floor(ref)) not in for_good]
+    against = objections(node, new)
+    return [ref for ref in new if against.get(ref.digest) not in LASTING]
 
 
 def _refused(node: Node, peer: Peer, run: _Run, refusal: PeerRefused) -> tuple[bool, str]:

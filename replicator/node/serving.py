@@ -11,8 +11,8 @@ from typing import Any
 from replicator.errors import ErrorCode, Malformed, Refusal, StoreFull
 from replicator.node.context import Node
 from replicator.node.doorbells import ring, ring_lanes
-from replicator.node.floors import floors
 from replicator.node.intake import Judged, judge, read_post
+from replicator.node.objections import objections
 from replicator.node.ports import Added, Query, Wanted
 from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId
@@ -30,7 +30,7 @@ from replicator.protocol.messages import (
     PutResult,
 )
 from replicator.protocol.post import Post, Ref
-from replicator.rules.policy import Sender, ref_objection
+from replicator.rules.policy import Sender
 
 Scopes = frozenset[KeyText] | None
 Fits = Callable[[Answer], bool]
@@ -180,13 +180,8 @@ def _put_refs(
     """Queue what is wanted; each is a ref, or why it is none."""
     readable = {ref.digest: ref for ref in refs if isinstance(ref, Ref)}
     known = node.store.known(readable)
-    now = node.clock.now()
-    floor = floors(node, readable.values())
-    objections = {
-        digest: ref_objection(ref, now, node.limits, floor(ref)) for digest, ref in readable.items()
-    }
-    wanted = [ref for ref in readable.values() if ref.digest not in known]
-    wanted = [ref for ref in wanted if objections[ref.digest] is None]
+    against = objections(node, readable.values())
+    wanted = [ref for ref in readable.values() if ref.digest not in known | against.keys()]
     holder = node.store.peer(sender_id)
     reachable = holder is not None and holder.address is not None
     queued = _queue(node, sender_id, wanted, full=full) if reachable else {}
@@ -196,8 +191,8 @@ def _put_refs(
             results.append(PutItem(PutResult.REFUSED, reason=ref))
         elif ref.digest in known:
             results.append(PutItem(PutResult.KNOWN, digest=ref.digest))
-        elif objections[ref.digest] is not None:
-            reason = objections[ref.digest]
+        elif ref.digest in against:
+            reason = against[ref.digest]
             results.append(PutItem(PutResult.REFUSED, digest=ref.digest, reason=reason))
         elif queued.get(ref.digest) is Wanted.QUEUED and not full:
             results.append(PutItem(PutResult.WANTED, digest=ref.digest))

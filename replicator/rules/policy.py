@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from replicator.errors import ErrorCode, NotSupported, Refusal
 from replicator.limits import Limits
@@ -12,6 +12,10 @@ from replicator.protocol.post import Ref
 Audience = Literal["pool", "peers", "open"]
 """``pool``: members that co-sign with a pool key of ours. ``peers``: those and every node whose
 key is pinned. ``open``: whoever signs; for reading only."""
+
+
+LASTING: Final = frozenset({"expired", "too-large"})
+"""Objections that no later try can lift: an authentic post that meets one is decided against."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,8 +227,71 @@ node_key = Table(
     Column("state", _CodePoints, nullable=False),
     Column("pinned_at", BigInteger, nullable=False),
     Column("source", _CodePoints, nullable=False),
+    Column("until", BigInteger),
 )
-"""Pinned node keys."""
+"""Pinned node keys. ``until``: when a current key retires by itself (ms); null: not."""
+
+key_serial = Table(
+    "key_serial",
+    metadata,
+    Column("node", _CodePoints, primary_key=True),
+    Column("serial", BigInteger, nullable=False),
+)
+"""The newest key announcement taken of a node: an older one is history."""
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", _RowKey, primary_key=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("origin", _CodePoints, nullable=False),
+    Column("deliverer", _CodePoints, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("noted_at", BigInteger, nullable=False),
+    Column("pools", _CodePoints, nullable=False),
+    Column("signatures", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Index("quarantine_digest", "digest", unique=True),
+    Index("quarantine_origin", "origin"),
+    Index("quarantine_deliverer", "deliverer"),
+)
+"""Posts whose origin is not known here, in the order they came. ``pools``: what the deliverer
+proved when it gave them, keys with spaces between."""
+
+backfill = Table(
+    "backfill",
+    metadata,
+    Column("id", _RowKey, primary_key=True),
+    Column("peer", _CodePoints, nullable=False),
+    Column("query", _CodePoints, nullable=False),
+    Column("cursor", _CodePoints),
+    Column("created_at", BigInteger, nullable=False),
+    Column("reason", _CodePoints, nullable=False),
+    Index("backfill_peer_query", "peer", "query", unique=True),
+)
+"""Ways through a log from its epoch that are not at their end: ``query`` is the filter and scope of
+the pull as JSON, ``cursor`` how far it got. The peer with this node's own id is its own log."""
+
+block = Table(
+    "block",
+    metadata,
+    Column("kind", _CodePoints, primary_key=True),
+    Column("value", _CodePoints, primary_key=True),
+    Column("blocked_at", BigInteger, nullable=False),
+    Column("reason", _CodePoints, nullable=False),
+)
+"""What the operator blocked: ``kind`` is ``id``, ``digest`` or ``node``."""
+
+equivocator = Table(
+    "equivocator",
+    metadata,
+    Column("node", _CodePoints, primary_key=True),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("times", Integer, nullable=False),
+    Index("equivocator_last_at", "last_at"),
+)
+"""Origins that signed two contents under one id, with how often it was seen."""
 
 member = Table(
     "member",

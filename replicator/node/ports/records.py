@@ -110,7 +110,9 @@ class Pin:
     state: Literal["current", "retired", "revoked"]
     pinned_at: int
     source: str
-    """How it came here: ``address``, ``operator``, ``pool`` or ``announcement``."""
+    """How it came here: ``address``, ``operator``, ``pool``, ``roster`` or ``announcement``."""
+    until: int | None = None
+    """When a current key retires by itself (ms); None: not."""
 
 
 @dataclass(frozen=True, slots=True)

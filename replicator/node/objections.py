@@ -1,0 +1,19 @@
+"""Why posts of some refs are not taken here: the rules with what the store knows, for a batch.
+
+Every way in comes by here: put, get, pull and repair. One look at the store per batch.
+"""
+
+from collections.abc import Collection
+
+from replicator.node.context import Node
+from replicator.node.floors import floors
+from replicator.protocol.ids import Digest
+from replicator.protocol.post import Ref
+from replicator.rules.policy import ref_objection
+
+
+def objections(node: Node, refs: Collection[Ref]) -> dict[Digest, str]:
+    """Return the reason per digest of each ref whose post would not be taken; others are absent."""
+    floor, now = floors(node, refs), node.clock.now()
+    found = {ref.digest: ref_objection(ref, now, node.limits, floor(ref)) for ref in refs}
+    return {digest: reason for digest, reason in found.items() if reason is not None}
