@@ -154,7 +154,7 @@ class Model:
         self.sets[pool].update(item(one) for one in posts if one.published >= floor)
 
     def expire(self, keep: Keep) -> None:
-        """Expire to the end: of what stands above the floor, only surplus decisions are forgotten."""
+        """Expire to the end: above the floor only surplus decisions are forgotten."""
         while self.store.expire(keep, now=1):
             pass
         entered = {digest.hex() for entered in self.sets.values() for _, digest in entered}
