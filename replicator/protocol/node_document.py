@@ -53,6 +53,8 @@ class NodeDocument(msgspec.Struct, frozen=True, omit_defaults=True):
         addresses: base URLs it is reached at; may be empty.
         time: its clock when it signed, in ms since the Unix epoch.
         floor: posts dated before are neither kept nor taken here, in ms since the Unix epoch.
+        announcement: what it says of its keys, signed, or None; `announcement.of_document` reads
+            it: one that does not count, or of a later version, harms the document in nothing.
     """
 
     id: WireNodeId
@@ -66,6 +68,7 @@ class NodeDocument(msgspec.Struct, frozen=True, omit_defaults=True):
     addresses: _Words
     time: WireInteger
     floor: WireInteger = 0
+    announcement: dict[str, Any] | None = None
 
 
 class SignedDocument(msgspec.Struct, frozen=True):

@@ -41,21 +41,24 @@ SHAPES: Final[Mapping[str, Shape]] = {
     **_shapes(
         Shape.TEXT,
         "type protocol name version scope after want cursor status code message result reason "
-        "id digest author text thread title mimetype key value frame",
+        "id digest author text thread title mimetype key value frame state",
     ),
     **_shapes(
         Shape.INTEGER,
-        "since until limit published size time retry_after remaining floor "
+        "since until limit published size time retry_after remaining floor serial "
         "message_bytes_max post_bytes_max items_max",
     ),
     **_shapes(Shape.BOOLEAN, "more declined"),
-    **_shapes(Shape.RECORD, "model filter content document limits introduction"),
+    **_shapes(Shape.RECORD, "model filter content document limits introduction announcement"),
     **_shapes(
         Shape.TEXTS,
         "nodes except_nodes tags threads ids digests types versions model_versions "
         "keys pools protocols features addresses",
     ),
-    **_shapes(Shape.RECORDS, "refs models signatures attachments missing items introductions"),
+    **_shapes(
+        Shape.RECORDS,
+        "refs models signatures attachments missing items introductions node_keys",
+    ),
 }
 """Name of an element → its shape, in every document of the protocol."""
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from replicator.errors import Malformed
 from replicator.limits import Limits
 from replicator.protocol import codec, messages
+from replicator.protocol.announcement import AnnouncedKey, Announcement
 from replicator.protocol.ids import INTEGER_MAX
 from replicator.protocol.messages import Filter, Get, Missing, Pull, Put, PutItem, PutResult
 from replicator.protocol.node_document import NodeDocument, NodeLimits
@@ -80,6 +81,24 @@ filters = st.builds(
     threads=tuples(global_ids),
 )
 frames = st.binary(max_size=60).map(b64url)
+announcements = st.builds(
+    lambda said, signed: {"announcement": msgspec.to_builtins(said), "signatures": signed},
+    st.builds(
+        Announcement,
+        id=node_ids,
+        serial=integers,
+        keys=tuples(
+            st.builds(
+                AnnouncedKey,
+                key=keys,
+                state=st.sampled_from(["current", "retired", "revoked"]),
+                until=st.none() | integers,
+            ),
+            min_size=1,
+        ),
+    ),
+    tuples(signatures, min_size=1),
+)
 introductions = st.builds(
     lambda document, signed: {"document": msgspec.to_builtins(document), "signatures": signed},
     st.builds(
@@ -95,6 +114,7 @@ introductions = st.builds(
         addresses=st.just(("https://a.example",)),
         time=integers,
         floor=integers,
+        announcement=st.none() | announcements,
     ),
     tuples(signatures, min_size=1),
 )

@@ -12,7 +12,7 @@ import pytest
 from msgspec import inspect
 
 from replicator.errors import Malformed
-from replicator.protocol import messages, node_document, post, xml_codec
+from replicator.protocol import announcement, messages, node_document, post, xml_codec
 from replicator.protocol.xml_codec import Shape
 
 DEPTH = 32
@@ -64,6 +64,7 @@ UNTYPED = {
     "models": Shape.RECORDS,
     "content": Shape.RECORD,
     "document": Shape.RECORD,
+    "announcement": Shape.RECORD,
     "introduction": Shape.RECORD,
     "introductions": Shape.RECORDS,
 }
@@ -71,7 +72,7 @@ UNTYPED = {
 
 def test_the_shapes_are_those_of_the_messages():
     found: dict[str, Shape] = {"type": Shape.TEXT}
-    for struct in structs(messages, node_document, post):
+    for struct in structs(announcement, messages, node_document, post):
         for field in inspect.type_info(struct).fields:
             shape = shape_of(field.type) or UNTYPED[field.encode_name]
             assert found.setdefault(field.encode_name, shape) is shape, field.encode_name
