@@ -50,7 +50,7 @@ class Settings:
         flower_listen: ``host:port`` of Flower.
         key_passphrase: protects the key files; None where they have none.
         pull, get, put: who may ask what (see `rules.policy`).
-        reconcile: ``pool`` or ``off``: whether members may compare their sets with ours.
+        reconcile: who may compare sets with ours: as above, and ``off``.
         roster: ``auto``, ``ask`` or ``off``: what becomes of members that others introduce.
         keep_days: posts dated longer ago are neither kept nor taken; None: all are.
         keep_posts_per_origin, keep_bytes_per_origin: of each node's posts the newest are kept, up
@@ -241,7 +241,7 @@ _CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "pull": get_args(Audience),
     "get": get_args(Audience),
     "put": ("pool", "peers"),
-    "reconcile": ("pool", "off"),
+    "reconcile": ("pool", "peers", "open", "off"),
     "roster": ("auto", "ask", "off"),
 }
 """Words that a setting of the policy may have."""

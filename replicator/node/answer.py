@@ -130,17 +130,16 @@ def _admit(node: Node, receipt: Receipt, request: Request) -> policy.Sender:
     signers = trust.Signers(receipt.sender, receipt.node_keys, receipt.pool_keys)
     admitted = sender_admission(node, signers)
     sender = policy.Sender(pinned=admitted.source != "open", pools=admitted.pools)
-    match request:
-        case Put():
-            policy.check_put(node.policy, sender)
-        case Pull(scope=scope):
-            policy.visible_scopes(node.policy, "pull", sender, scope)
-        case Get():
-            policy.visible_scopes(node.policy, "get", sender, None)
-        case Reconcile(scope=pool) | Roster(scope=pool):
-            policy.check_member(node.policy, request_type(request), sender, pool)
+    policy.check_asking(_asking(node, request, sender))
     _remember(node, receipt, admitted)
     return sender
+
+
+def _asking(node: Node, request: Request, sender: policy.Sender) -> policy.Asking:
+    """Return a request as the rules see it."""
+    scope = None if isinstance(request, Get | Put) else request.scope
+    held = node.identity.pools
+    return policy.Asking(node.policy, request_type(request), sender, scope, held)
 
 
 def _remember(node: Node, receipt: Receipt, admitted: trust.Admission) -> None:
@@ -180,10 +179,10 @@ def _serve(
 
     match request:
         case Pull():
-            scopes = policy.visible_scopes(node.policy, "pull", sender, request.scope)
+            scopes = policy.visible_scopes(_asking(node, request, sender))
             return serving.pull(node, request, scopes, fits)
         case Get():
-            scopes = policy.visible_scopes(node.policy, "get", sender, None)
+            scopes = policy.visible_scopes(_asking(node, request, sender))
             return serving.get(node, request, scopes, fits)
         case Put():
             return serving.put(node, request, receipt.sender, sender)

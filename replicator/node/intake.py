@@ -18,7 +18,7 @@ from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId, origin_of
 from replicator.protocol.post import Post, SignedContent, post_of
 from replicator.protocol.signing import verify_posts
-from replicator.rules import policy, trust
+from replicator.rules import policy, taking, trust
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ def _judge_verified(
     pools = trust.pools_of(post, node.identity.pools)
     objection = (
         trust.authentic(post, pins.get(origin_of(post.id), {}), node.identity.pools)
-        or policy.scope_objection(pools, sender, node.policy)
+        or taking.scope_objection(pools, sender, node.policy)
         or objection
     )
     if objection is not None:

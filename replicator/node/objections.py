@@ -9,7 +9,7 @@ from replicator.node.context import Node
 from replicator.node.floors import floors
 from replicator.protocol.ids import Digest
 from replicator.protocol.post import Ref
-from replicator.rules.policy import ref_objection
+from replicator.rules.taking import ref_objection
 
 
 def objections(node: Node, refs: Collection[Ref]) -> dict[Digest, str]:

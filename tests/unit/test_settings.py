@@ -55,7 +55,7 @@ def test_secrets_do_not_stand_in_the_repr(home):
         ("lanes_threads = 0", {}, "from 1 to 256"),
         ("", {"REPLICATOR_LANES_THREADS": "many"}, "whole number"),
         ("put = 'open'", {}, "put: one of pool, peers"),
-        ("reconcile = 'peers'", {}, "reconcile: one of pool, off"),
+        ("reconcile = 'all'", {}, "reconcile: one of pool, peers, open, off"),
         ("roster = 'on'", {}, "roster: one of auto, ask, off"),
         ("keep_days = 0", {}, "keep_days must be from 1 to 36500; leave it out for no bound"),
         ("", {"REPLICATOR_KEEP_DAYS": "36501"}, "REPLICATOR_KEEP_DAYS: keep_days must be from 1"),

@@ -1,25 +1,22 @@
-"""Who may ask what, and which refs are worth having."""
+"""Who may ask what: the list of rules, the first of which decides."""
 
 import pytest
 
-from replicator.errors import ErrorCode, Refusal
-from replicator.limits import Limits
-from replicator.protocol.ids import Digest, GlobalId, KeyText
-from replicator.protocol.post import Ref
-from replicator.rules.policy import (
-    Policy,
-    Sender,
-    check_put,
-    ref_objection,
-    scope_objection,
-    visible_scopes,
-)
+from replicator.errors import ErrorCode, NotSupported, Refusal
+from replicator.protocol.ids import KeyText
+from replicator.rules.policy import ASKING, Asking, Policy, Sender, check_asking, visible_scopes
+from replicator.rules.rule import first_refusing
 
 POOL = KeyText("ed25519:" + "I" * 43)
 OTHER_POOL = KeyText("ed25519:" + "M" * 43)
+HELD = frozenset({POOL, OTHER_POOL})
 MEMBER = Sender(pinned=True, pools=frozenset({POOL}))
 PEER = Sender(pinned=True, pools=frozenset())
 STRANGER = Sender(pinned=False, pools=frozenset())
+
+
+def pulling(audience, sender, asked):
+    return Asking(Policy(pull=audience), "pull", sender, asked, HELD)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +31,7 @@ STRANGER = Sender(pinned=False, pools=frozenset())
     ],
 )
 def test_a_reader_sees_its_pools_or_what_policy_opens(audience, sender, asked, scopes):
-    seen = visible_scopes(Policy(pull=audience), "pull", sender, asked)
+    seen = visible_scopes(pulling(audience, sender, asked))
     assert seen == (None if scopes is None else frozenset(scopes))
 
 
@@ -50,34 +47,57 @@ def test_a_reader_sees_its_pools_or_what_policy_opens(audience, sender, asked, s
 )
 def test_a_reader_outside_the_audience_is_forbidden(audience, sender, asked):
     with pytest.raises(Refusal) as refusal:
-        visible_scopes(Policy(pull=audience), "pull", sender, asked)
+        visible_scopes(pulling(audience, sender, asked))
     assert refusal.value.code is ErrorCode.FORBIDDEN
 
 
-def test_put_is_for_members_and_where_policy_says_so_for_pinned_peers():
-    check_put(Policy(), MEMBER)
-    check_put(Policy(put="peers"), PEER)
-    for policy, sender in [(Policy(), PEER), (Policy(put="peers"), STRANGER)]:
-        with pytest.raises(Refusal) as refusal:
-            check_put(policy, sender)
-        assert refusal.value.code is ErrorCode.FORBIDDEN
+PEERS_READ = {"pull": "peers", "get": "peers"}
+ALL_READ = {"pull": "open", "get": "open"}
 
 
 @pytest.mark.parametrize(
-    ("size", "ahead_ms", "objection"),
+    ("policy", "request_type", "sender", "scope", "rule"),
     [
-        (1, 0, None),
-        (256 * 1024, 86_400_000, None),
-        (1, 86_400_001, "future"),
-        (256 * 1024 + 1, 0, "too-large"),
+        ({}, "put", MEMBER, None, None),
+        ({}, "put", PEER, None, "giving"),
+        ({"put": "peers"}, "put", PEER, None, None),
+        ({"put": "peers"}, "put", STRANGER, None, "giving"),
+        ({"pull": "open"}, "get", STRANGER, None, "reading"),
+        ({"get": "open"}, "pull", STRANGER, None, "reading"),
+        ({"get": "open"}, "get", STRANGER, None, None),
+        ({}, "reconcile", MEMBER, POOL, None),
+        ({}, "reconcile", MEMBER, OTHER_POOL, "comparing"),
+        ({}, "reconcile", PEER, POOL, "comparing"),
+        ({"reconcile": "off"}, "reconcile", MEMBER, POOL, "turned-off"),
+        # comparing names digests: it opens to nobody who may not read them all
+        ({"reconcile": "peers"}, "reconcile", PEER, POOL, "comparing"),
+        ({"reconcile": "open", "pull": "open"}, "reconcile", STRANGER, POOL, "comparing"),
+        ({"reconcile": "peers", **PEERS_READ}, "reconcile", PEER, POOL, None),
+        ({"reconcile": "peers", **ALL_READ}, "reconcile", STRANGER, POOL, "comparing"),
+        ({"reconcile": "open", **ALL_READ}, "reconcile", STRANGER, POOL, None),
+        ({"reconcile": "open", **ALL_READ}, "reconcile", STRANGER, "no pool", "pool-of-ours"),
+        (ALL_READ, "reconcile", STRANGER, POOL, "comparing"),
+        ({}, "roster", MEMBER, POOL, None),
+        ({}, "roster", MEMBER, OTHER_POOL, "introducing"),
+        (ALL_READ, "roster", PEER, POOL, "introducing"),
+        ({"roster": "off"}, "roster", MEMBER, POOL, "turned-off"),
+        ({"roster": "ask"}, "roster", MEMBER, POOL, None),
     ],
 )
-def test_a_ref_is_refused_by_size_and_by_a_date_too_far_ahead(size, ahead_ms, objection):
-    ref = Ref(GlobalId("a/1"), Digest("0" * 64), 1_000 + ahead_ms, size)
-    assert ref_objection(ref, 1_000, Limits()) == objection
+def test_the_first_rule_that_refuses_decides(policy, request_type, sender, scope, rule):
+    asking = Asking(Policy(**policy), request_type, sender, scope, HELD)
+    found = first_refusing(ASKING, asking)
+    assert (found.name if found else None) == rule
+    if rule is None:
+        check_asking(asking)
+    elif rule == "turned-off":
+        with pytest.raises(NotSupported):
+            check_asking(asking)
+    else:
+        with pytest.raises(Refusal, match=request_type) as refusal:
+            check_asking(asking)
+        assert refusal.value.code is ErrorCode.FORBIDDEN
 
 
-def test_a_post_of_no_shared_pool_is_not_taken_unless_policy_names_peers():
-    assert scope_objection(frozenset({OTHER_POOL}), MEMBER, Policy()) == "not-in-pool"
-    assert scope_objection(frozenset({POOL}), MEMBER, Policy()) is None
-    assert scope_objection(frozenset(), PEER, Policy(put="peers")) is None
+def test_every_rule_about_asking_decides_by_itself():
+    assert all(rule.refuses is not None for rule in ASKING)
