@@ -16,24 +16,49 @@ from replicator.adapters.keyfiles import KeyFiles
 from replicator.adapters.redis.work import RedisWorkState
 from replicator.adapters.sql.store import SqlStore
 from replicator.errors import ConfigurationError
+from replicator.limits import Limits
 from replicator.node.context import Node
 from replicator.node.identity import Identity
 from replicator.settings import Settings
 
 
-def load_identity(settings: Settings) -> Identity:
+def load_identity(settings: Settings, *, pool_private: bool = True) -> Identity:
     """Load the node's keys.
 
+    Args:
+        settings: the node's.
+        pool_private: False is for a process that signs for no pool: it needs no private pool keys.
+
     Raises:
-        ConfigurationError: a key file is missing, readable by others, or locked.
+        ConfigurationError: a key file is missing, readable by others, or locked, the announcement
+            is of another node, or there are more keys than a message or a post is signed with.
     """
-    keys = KeyFiles(settings.keys_folder).load(settings.passphrase)
-    if 1 + len(keys.pools) > settings.limits.envelope_signatures_max:
+    keys = KeyFiles(settings.keys_folder).load(settings.passphrase, pool_private=pool_private)
+    identity = Identity(
+        settings.node_id, keys.node, keys.pools, keys.announced, keys.heirs, keys.public_pools
+    )
+    if keys.announced is not None and keys.announced.content.id != settings.node_id:
         raise ConfigurationError(
-            f"{len(keys.pools)} pool keys are more than messages can be signed with "
-            f"({settings.limits.envelope_signatures_max - 1})"
+            f"the keys in {settings.keys_folder} are announced for {keys.announced.content.id}"
         )
-    return Identity(settings.node_id, keys.node, keys.pools)
+    check_signers(
+        len(identity.signing_keys(SystemClock().now())), len(identity.pools), settings.limits
+    )
+    return identity
+
+
+def check_signers(node_keys: int, pools: int, limits: Limits) -> None:
+    """Require that so many keys can sign one message and one post.
+
+    Raises:
+        ConfigurationError: they cannot; says what to do.
+    """
+    most = min(limits.envelope_signatures_max, limits.post_signatures_max)
+    if node_keys + pools > most:
+        raise ConfigurationError(
+            f"{node_keys} node keys that sign and {pools} pool keys are more than the {most} that "
+            "sign a message: leave a pool, or wait for the end of a rotation"
+        )
 
 
 def open_node(settings: Settings) -> Node:

@@ -1,27 +1,36 @@
 """The private keys of a node as files: PKCS#8 PEM, mode 0600, in a directory of mode 0700.
 
-Names are ``node-N.pem`` and ``pool-N.pem``, numbered from 1 in the order they came; the node key
-with the highest number is the current one. A file is complete from the moment it has its name,
-and no file is ever overwritten. What others could read or replace (group or world permissions, a
-symbolic link, another owner) is refused, never repaired silently. Keys and passphrases are never
-logged and stand in no error message.
+Names are ``node-N.pem`` and ``pool-N.pem``, numbered from 1 in the order they came; no file is
+overwritten but to change its passphrase. ``pool-N.pub`` holds the public half of a pool key, for
+processes that get no private ones. Which node keys are current says `key_records`; before there is
+an announcement it is the one with the highest number. What others could use or replace is refused
+(`private_files`). Keys and passphrases are never logged and stand in no error message.
 """
 
 import os
 import re
-import secrets
-import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from replicator.errors import ConfigurationError
+from replicator.adapters.key_records import KeyRecords
+from replicator.adapters.private_files import (
+    check_directory,
+    read_private,
+    remove,
+    replace_private,
+    written_aside,
+)
+from replicator.errors import ConfigurationError, Malformed
+from replicator.protocol.announcement import Announced
 from replicator.protocol.envelope import Role
-from replicator.protocol.ids import KeyText
+from replicator.protocol.ids import KeyText, parse_key
 from replicator.protocol.signing import PrivateKey
+from replicator.rules.key_life import heirs_of
 
-_NAME = re.compile(r"(node|pool)-([1-9][0-9]{0,5})\.pem")
+_NAME = re.compile(r"(node|pool)-([1-9][0-9]{0,5})\.(pem|pub)")
 _ROLES: Final[tuple[Role, ...]] = ("node", "pool")
 _PEM_BYTES_MAX: Final = 16 * 1024
 """An encrypted Ed25519 key has about 300 bytes."""
@@ -34,12 +43,19 @@ class Keys:
     """The keys of a node.
 
     Args:
-        node: its node keys, the current one first, older ones after it.
-        pools: the keys of the pools it is a member of, in the order they came.
+        node: its node keys that are not revoked, those that sign first, newest first.
+        pools: the keys of the pools it is a member of, in the order they came; empty where they
+            were asked for without their private halves.
+        announced: what it says of its node keys; None: the first signs, the others verify.
+        heirs: pools that were replaced, with the pool that stands for them.
+        public_pools: the pools, where only their public halves were asked for.
     """
 
     node: tuple[PrivateKey, ...]
     pools: tuple[PrivateKey, ...]
+    announced: Announced | None = None
+    heirs: dict[KeyText, KeyText] = field(default_factory=dict)
+    public_pools: tuple[KeyText, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,46 +76,92 @@ class KeyFiles:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
+        self.records = KeyRecords(directory)
 
-    def load(self, passphrase: bytes | None = None) -> Keys:
-        """Read all keys.
+    def load(self, passphrase: bytes | None = None, *, pool_private: bool = True) -> Keys:
+        """Read all keys that count.
 
         Args:
             passphrase: what protects the files, or None where they are not encrypted.
+            pool_private: False reads public halves of pool keys only; none of their private
+                files need be there.
 
         Raises:
-            ConfigurationError: there is no node key, or a file is not as `list` requires.
+            ConfigurationError: there is no node key, a current one is missing, or a file is not
+                as `list` requires.
         """
-        found = self.list(passphrase)
-        node = tuple(file.key for file in reversed(found) if file.role == "node")
+        found = self.list(passphrase, roles=_ROLES if pool_private else ("node",))
+        announced = self.records.announced() if found else None
+        node = _standing([file.key for file in reversed(found) if file.role == "node"], announced)
         if not node:
-            raise ConfigurationError(f"{self._directory} has no node key: run `replicator init`")
-        return Keys(node, tuple(file.key for file in found if file.role == "pool"))
+            raise ConfigurationError(f"{self.directory} has no node key: run `replicator init`")
+        pools = [file.key for file in found if file.role == "pool"]
+        public = [key.public for key in pools] if pool_private else self._public_pools()
+        heirs = heirs_of(self.records.heirs(), public)
+        return Keys(
+            node,
+            tuple(key for key in pools if key.public not in heirs),
+            announced,
+            heirs,
+            () if pool_private else tuple(key for key in public if key not in heirs),
+        )
 
-    def list(self, passphrase: bytes | None = None) -> tuple[KeyFile, ...]:
+    def list(
+        self, passphrase: bytes | None = None, *, roles: tuple[Role, ...] = _ROLES
+    ) -> tuple[KeyFile, ...]:
         """Return every key with its file, node keys first, by number; empty without a directory.
+
+        Public halves of pool keys that are missing beside them are written.
 
         Raises:
             ConfigurationError: somebody else could read or replace a key, or a file holds none
                 that the passphrase opens; the message names the file and what to do.
         """
-        if not os.path.lexists(self._directory):
+        if not os.path.lexists(self.directory):
             return ()
+        found = tuple(self._read(role, path, passphrase) for role, path in self.paths(roles))
+        for file in found:
+            if file.role == "pool":
+                self._complete(file)
+        return found
+
+    def paths(self, roles: tuple[Role, ...] = _ROLES) -> tuple[tuple[Role, Path], ...]:
+        """Return the files of private keys, by role and number, unread."""
         try:
-            self._check_directory()
-            found = [(role, number) for role in _ROLES for number in sorted(self._numbers(role))]
+            check_directory(self.directory)
+            return tuple(
+                (role, self.directory / f"{role}-{number}.pem")
+                for role in roles
+                for number in sorted(self._numbers(role))
+            )
         except OSError as error:
-            raise ConfigurationError(f"cannot look into {self._directory}: {error}") from error
-        return tuple(self._read(role, number, passphrase) for role, number in found)
+            raise ConfigurationError(f"cannot look into {self.directory}: {error}") from error
+
+    def read_pem(self, path: Path) -> bytes:
+        """Return a private key file as it is."""
+        return read_private(path, _PEM_BYTES_MAX)
 
     def create_node_key(self, passphrase: bytes | None = None) -> PrivateKey:
-        """Make a node key, from now on the current one, and return it."""
+        """Make a node key; before there is an announcement it is from now on the current one."""
         return self._store("node", PrivateKey.generate(), passphrase)
 
     def create_pool_key(self, passphrase: bytes | None = None) -> PrivateKey:
         """Make the key of a new pool and return it; its members import it."""
         return self._store("pool", PrivateKey.generate(), passphrase)
+
+    def keep_pool_key(self, key: PrivateKey, passphrase: bytes | None = None) -> PrivateKey:
+        """Keep the key of a pool; one that is held already stays as it is.
+
+        Raises:
+            ConfigurationError: it is a node key of this node.
+        """
+        for file in self.list(passphrase):
+            if file.key.public == key.public and file.role == "node":
+                raise ConfigurationError(f"this is the node key in {file.path}, not a pool key")
+            if file.key.public == key.public:
+                return file.key
+        return self._store("pool", key, passphrase)
 
     def import_pool_key(
         self, pem: bytes, passphrase: bytes | None = None, *, pem_passphrase: bytes | None = None
@@ -114,13 +176,7 @@ class KeyFiles:
         Raises:
             ConfigurationError: ``pem`` is no Ed25519 key, or it is a node key of this node.
         """
-        key = PrivateKey.from_pem(pem, pem_passphrase)
-        for file in self.list(passphrase):
-            if file.key.public == key.public and file.role == "node":
-                raise ConfigurationError(f"this is the node key in {file.path}, not a pool key")
-            if file.key.public == key.public:
-                return file.key
-        return self._store("pool", key, passphrase)
+        return self.keep_pool_key(PrivateKey.from_pem(pem, pem_passphrase), passphrase)
 
     def export_pool_key(
         self,
@@ -137,95 +193,101 @@ class KeyFiles:
         for file in self.list(passphrase):
             if file.role == "pool" and file.key.public == pool:
                 return file.key.to_pem(pem_passphrase)
-        raise ConfigurationError(f"{self._directory} has no key of the pool {pool}")
+        raise ConfigurationError(f"{self.directory} has no key of the pool {pool}")
 
-    def _check_directory(self) -> None:
-        status = self._directory.lstat()
-        if not stat.S_ISDIR(status.st_mode):
-            raise ConfigurationError(f"{self._directory} is no directory (or a symbolic link)")
-        _check_private(self._directory, status, "700")
+    def remove_pool_key(self, pool: KeyText, passphrase: bytes | None = None) -> None:
+        """Remove the key of a pool, in every file that holds it; none is no error.
 
-    def _read(self, role: Role, number: int, passphrase: bytes | None) -> KeyFile:
-        path = self._path(role, number)
-        pem = _read_private(path)
+        The public half goes first: where only that is read, a half removed key must not count.
+        """
+        for file in self.list(passphrase):
+            if file.role == "pool" and file.key.public == pool:
+                remove(_public_path(file.path))
+                remove(file.path)
+
+    def _read(self, role: Role, path: Path, passphrase: bytes | None) -> KeyFile:
+        pem = self.read_pem(path)
         try:
-            return KeyFile(path, role, number, PrivateKey.from_pem(pem, passphrase))
+            key = PrivateKey.from_pem(pem, passphrase)
         except ConfigurationError as error:
             hint = "(the passphrase of key files is the setting key_passphrase)"
             raise ConfigurationError(f"{path}: {error} {hint}") from error
+        return KeyFile(path, role, int(path.stem.partition("-")[2]), key)
 
     def _store(self, role: Role, key: PrivateKey, passphrase: bytes | None) -> PrivateKey:
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._check_directory()
-            self._write(role, key.to_pem(passphrase))
+            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            check_directory(self.directory)
+            with written_aside(self.directory, key.to_pem(passphrase)) as temporary:
+                path = self._name(role, temporary)
+            if role == "pool":
+                replace_private(_public_path(path), _public_text(key))
         except OSError as error:
-            raise ConfigurationError(f"cannot write keys to {self._directory}: {error}") from error
+            raise ConfigurationError(f"cannot write keys to {self.directory}: {error}") from error
         return key
 
-    def _write(self, role: Role, pem: bytes) -> None:
-        """Write under a temporary name, then link: a name is complete, and taken once."""
-        temporary = self._directory / f".{role}-{secrets.token_hex(8)}.tmp"
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(pem)
-                file.flush()
-                os.fsync(descriptor)
-            self._name(role, temporary)
-        finally:
-            temporary.unlink()
-        _sync_directory(self._directory)
-
-    def _name(self, role: Role, temporary: Path) -> None:
+    def _name(self, role: Role, temporary: Path) -> Path:
         """Give a file the next number; where another process takes that first, the one after."""
         first = max(self._numbers(role), default=0) + 1
         for number in range(first, first + _TRIES):
+            path = self.directory / f"{role}-{number}.pem"
             try:
-                os.link(temporary, self._path(role, number))
+                os.link(temporary, path)
             except FileExistsError:
                 continue
-            return
-        raise ConfigurationError(f"{self._directory} takes no further {role} key")
+            return path
+        raise ConfigurationError(f"{self.directory} takes no further {role} key")
 
-    def _numbers(self, role: Role) -> Iterator[int]:
-        for path in self._directory.iterdir():
+    def _numbers(self, role: Role, kind: str = "pem") -> Iterator[int]:
+        for path in self.directory.iterdir():
             found = _NAME.fullmatch(path.name)
-            if found is not None and found[1] == role:
+            if found is not None and (found[1], found[3]) == (role, kind):
                 yield int(found[2])
 
-    def _path(self, role: Role, number: int) -> Path:
-        return self._directory / f"{role}-{number}.pem"
+    def _complete(self, file: KeyFile) -> None:
+        """Write the public half of a pool key where it is missing; it must be that key's."""
+        path = _public_path(file.path)
+        if not path.exists():
+            with suppress(OSError):  # keys from a read-only mount: who needs it will say so
+                replace_private(path, _public_text(file.key))
+        elif read_private(path, _PEM_BYTES_MAX) != _public_text(file.key):
+            raise ConfigurationError(f"{path} is not the public half of {file.path}: remove it")
+
+    def _public_pools(self) -> Sequence[KeyText]:
+        numbers = sorted(self._numbers("pool", "pub"))
+        if missing := set(self._numbers("pool")).difference(numbers):
+            raise ConfigurationError(
+                f"{self.directory}/pool-{min(missing)}.pub is missing: `replicator keys list` "
+                "writes it, where the private key can be read"
+            )
+        return [_public_key(self.directory / f"pool-{number}.pub") for number in numbers]
 
 
-def _read_private(path: Path) -> bytes:
+def _standing(keys: Sequence[PrivateKey], announced: Announced | None) -> tuple[PrivateKey, ...]:
+    """Return the keys that sign or verify, those that sign first; ``keys`` are newest first."""
+    if announced is None:
+        return tuple(keys)
+    held = {key.public: key for key in keys}
+    states = {entry.key: entry.state for entry in announced.content.keys}
+    current = [key for key, state in states.items() if state == "current"]
+    if missing := [key for key in current if key not in held]:
+        raise ConfigurationError(
+            f"the private key of {missing[0]} is missing, which the announcement calls current"
+        )
+    retired = [key for key, state in states.items() if state == "retired" and key in held]
+    return tuple(held[key] for key in (*current, *retired))
+
+
+def _public_path(path: Path) -> Path:
+    return path.with_suffix(".pub")
+
+
+def _public_text(key: PrivateKey) -> bytes:
+    return f"{key.public}\n".encode("ascii")
+
+
+def _public_key(path: Path) -> KeyText:
     try:
-        # O_NONBLOCK: a FIFO of that name must not make us wait
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read (symbolic links are refused)") from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigurationError(f"{path} is no regular file")
-        _check_private(path, status, "600")
-        if status.st_size > _PEM_BYTES_MAX:
-            raise ConfigurationError(f"{path} is too large for a key")
-        return os.read(descriptor, _PEM_BYTES_MAX)
-    finally:
-        os.close(descriptor)
-
-
-def _check_private(path: Path, status: os.stat_result, mode: str) -> None:
-    if status.st_uid != os.geteuid():
-        raise ConfigurationError(f"{path} belongs to another user: run as its owner")
-    if stat.S_IMODE(status.st_mode) & 0o077:
-        raise ConfigurationError(f"others may use {path}: run `chmod {mode} {path}`")
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return parse_key(read_private(path, _PEM_BYTES_MAX).decode("ascii").removesuffix("\n"))
+    except (Malformed, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} holds no public key") from error

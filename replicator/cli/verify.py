@@ -72,10 +72,10 @@ def verify(ctx: click.Context, peer: str, pool: str | None, by: str, *, as_json:
 
 
 def _pools(node: Node, peer: Peer, asked: str | None) -> list[KeyText]:
-    shared = peer.pools & node.identity.pools
+    shared = node.identity.reach(peer.pools)
     if asked is not None:
         key = parse_key(asked)
-        if key not in node.identity.pools:
+        if key not in node.identity.reach(node.identity.pools):
             raise ConfigurationError(f"{asked} is no pool of this node; see: replicator keys list")
         return [key]
     if not shared:

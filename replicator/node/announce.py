@@ -71,7 +71,7 @@ def next_page(node: Node, peer: Peer) -> LanePage:
 
     The lane of a peer that has proved no pool yet stays: it might prove one in this moment.
     """
-    pools = peer.pools & node.identity.pools
+    pools = node.identity.reach(peer.pools)
     limits = node.limits
     while True:
         page = node.store.lane(peer, pools, limits.items_max, limits.batch_bytes_max)

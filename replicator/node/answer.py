@@ -129,7 +129,8 @@ def _admit(node: Node, receipt: Receipt, request: Request) -> policy.Sender:
     """Apply trust and policy, then pin on first contact and note proved membership."""
     signers = trust.Signers(receipt.sender, receipt.node_keys, receipt.pool_keys)
     admitted = sender_admission(node, signers)
-    sender = policy.Sender(pinned=admitted.source != "open", pools=admitted.pools)
+    proved = node.identity.reach(admitted.pools)
+    sender = policy.Sender(pinned=admitted.source != "open", pools=proved)
     policy.check_asking(_asking(node, request, sender))
     _remember(node, receipt, admitted)
     return sender
@@ -138,7 +139,7 @@ def _admit(node: Node, receipt: Receipt, request: Request) -> policy.Sender:
 def _asking(node: Node, request: Request, sender: policy.Sender) -> policy.Asking:
     """Return a request as the rules see it."""
     scope = None if isinstance(request, Get | Put) else request.scope
-    held = node.identity.pools
+    held = node.identity.reach(node.identity.pools)
     return policy.Asking(node.policy, request_type(request), sender, scope, held)
 
 

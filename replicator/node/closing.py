@@ -168,7 +168,7 @@ class _Closing:
     def _take(self, heard: Heard, answer: GetAnswer, asked: set[Digest]) -> set[Digest]:
         """Store, merge or decide against posts that came; return the digests of all that came."""
         node, peer = self._node, self._peer
-        sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
+        sender = Sender(pinned=True, pools=node.identity.reach(heard.pools | peer.pools))
         judged = judge(_reading_large_posts(node), answer.models or (), peer.id, sender)
         expected = [item for item in judged if item.digest in asked]
         held, decided = self._known(expected)

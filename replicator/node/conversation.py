@@ -86,7 +86,7 @@ def prepare(
         body, encoding = compression.deflate(body), compression.GZIP
     theirs_ms = node.clock.now() + peer.clock_offset_ms  # as it says: it may say nonsense
     signed = envelope.sign_request(
-        node.identity.credentials(),
+        node.identity.credentials(node.clock.now()),
         peer.id,
         body,
         media_type,

@@ -118,7 +118,7 @@ def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement,
     outcome = Settlement(done=tuple(known))
     if asked:
         heard, answer = _ask(node, peer, lease, asked)
-        sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
+        sender = Sender(pinned=True, pools=node.identity.reach(heard.pools | peer.pools))
         judged = judge(node, answer.models or (), peer.id, sender)
         incoming = _asked_for(judged, wanted)
         node.store.add(incoming, node.clock.now())

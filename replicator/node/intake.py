@@ -108,7 +108,7 @@ def _origin_pins(node: Node, posts: Sequence[Post]) -> dict[NodeId, dict[KeyText
         origin: {pin.key: pin.state for pin in its_pins}
         for origin, its_pins in node.store.all_pins(origins).items()
     }
-    pins[node.identity.node_id] = dict.fromkeys(node.identity.public_node_keys, "current")
+    pins[node.identity.node_id] = dict(node.identity.key_states(node.clock.now()))
     return pins
 
 
@@ -120,9 +120,10 @@ def _judge_verified(
     pins: dict[NodeId, dict[KeyText, trust.KeyState]],
     objection: str | None,
 ) -> Judged:
-    pools = trust.pools_of(post, node.identity.pools)
+    held = trust.pools_that_count(node.identity.pools, node.identity.heirs, sender.pools)
+    pools = trust.pools_of(post, held)
     objection = (
-        trust.authentic(post, pins.get(origin_of(post.id), {}), node.identity.pools)
+        trust.authentic(post, pins.get(origin_of(post.id), {}), held)
         or taking.scope_objection(pools, sender, node.policy)
         or objection
     )

@@ -18,7 +18,7 @@ def current(node: Node) -> codec.Tree:
     document = node_document.NodeDocument(
         id=identity.node_id,
         keys=tuple(key.public for key in identity.node_keys),
-        pools=tuple(key.public for key in identity.pool_keys),
+        pools=tuple(key.public for key in identity.pool_signers(identity.pools)),
         protocols=(PROTOCOL_VERSION,),
         models=(Model(),),
         types=tuple(kind for kind in REQUEST_TYPES if kind not in _turned_off(node)),
@@ -27,6 +27,7 @@ def current(node: Node) -> codec.Tree:
         addresses=() if node.address is None else (node.address,),
         time=node.clock.now(),
         floor=node.store.floor(),
+        announcement=None if identity.announced is None else identity.announced.tree,
     )
     return node_document.make(document, (*identity.node_keys, *identity.pool_keys))
 

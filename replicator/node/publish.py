@@ -166,8 +166,9 @@ def _sign(node: Node, draft: Draft, pools: frozenset[KeyText]) -> Post:
         thread=draft.thread,
         title=draft.title,
     )
-    members = [key for key in node.identity.pool_keys if key.public in pools]
-    return sign_post(content, [node.identity.node_keys[0], *members], node.limits)
+    identity = node.identity
+    signers = (*identity.signing_keys(node.clock.now()), *identity.pool_signers(pools))
+    return sign_post(content, signers, node.limits)
 
 
 def _floor(node: Node) -> int:

@@ -227,7 +227,7 @@ def _page_of(heard: Heard) -> PullAnswer:
 
 def _judged(node: Node, peer: Peer, before: Cursor | None, heard: Heard) -> _Page:
     answer = _page_of(heard)
-    sender = Sender(pinned=True, pools=heard.pools | (peer.pools & node.identity.pools))
+    sender = Sender(pinned=True, pools=node.identity.reach(heard.pools | peer.pools))
     judged = judge(node, answer.models or (), peer.id, sender)
     return _Page(before, answer.cursor, refs_of(answer.refs or ()), judged, answer.remaining)
 

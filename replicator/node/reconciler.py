@@ -155,7 +155,7 @@ class _Tick:
         last = self._node.store.last_change()
         places: dict[tuple[int, frozenset[KeyText]], list[Peer]] = defaultdict(list)
         for peer in self._peers.values():
-            pools = peer.pools & self._pools
+            pools = self._node.identity.reach(peer.pools)
             if pools and peer.pushed < last:
                 places[peer.pushed, pools].append(peer)
         behind: list[NodeId] = []

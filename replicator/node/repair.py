@@ -93,7 +93,7 @@ def _guarded_run(node: Node, peer: Peer) -> Repaired:
     run = _Run(node, peer)
     ended = "done"
     try:
-        for pool in sorted(peer.pools & node.identity.pools):
+        for pool in sorted(node.identity.reach(peer.pools)):
             run.pool(pool)
     except PeerRefused as refusal:
         if refusal.code == UNSUPPORTED:

@@ -74,7 +74,7 @@ def reply(node: Node, answer: Answer, to: ReplyTo) -> Reply:
         headers["retry-after"] = str(answer.retry_after)
     if to.asker is not None:
         signed = envelope.sign_answer(
-            node.identity.credentials(to.asker.pool_keys),
+            node.identity.credentials(node.clock.now(), to.asker.pool_keys),
             to.asker.node_id,
             body,
             to.media_type,

@@ -79,7 +79,9 @@ def _guarded_run(node: Node, peer: Peer) -> Asked:
 
 def _period(node: Node) -> float:
     """Return the pause between two questions to one pool-mate: all of them cost the same."""
-    mates = sum(1 for peer in node.store.peers() if peer.pools and peer.address is not None)
+    mates = sum(
+        1 for peer in node.store.peers() if peer.pools & node.identity.pools and peer.address
+    )
     return node.limits.roster_seconds * max(1.0, mates / node.limits.roster_asks_max)
 
 

@@ -10,6 +10,7 @@ is for its reader, who has the pins.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -67,6 +68,14 @@ class SignedAnnouncement(msgspec.Struct, frozen=True):
     signatures: Annotated[
         tuple[PostSignature, ...], msgspec.Meta(min_length=1, max_length=_ENTRIES_MAX)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A node's own announcement: what it says, and the signed tree that carries it."""
+
+    content: Announcement
+    tree: codec.Tree
 
 
 def sign(announcement: Announcement, keys: Sequence[PrivateKey]) -> codec.Tree:

@@ -77,6 +77,22 @@ def authentic(
     return None if pools_of(post, held) else "unknown-origin"
 
 
+def pools_that_count(
+    held: frozenset[KeyText], heirs: Mapping[KeyText, KeyText], proved: Collection[KeyText]
+) -> frozenset[KeyText]:
+    """Return the pools whose signature on a post counts, for one deliverer.
+
+    A pool that another one took the place of counts only where the deliverer proved that it is a
+    member of the latter: whoever has no more than the old key brings nothing in with it.
+
+    Args:
+        held: pools that this node is a member of.
+        heirs: replaced pools, with the one that stands for each.
+        proved: pools whose key co-signed what the deliverer sent.
+    """
+    return held.union(old for old, heir in heirs.items() if heir in proved)
+
+
 def pools_of(post: Post, held: Collection[KeyText]) -> frozenset[KeyText]:
     """Return the pools among ``held`` whose key signed the post."""
     return frozenset(signature.key for signature in post.signatures if signature.key in held)

@@ -148,7 +148,7 @@ class Running:
         """Return headers and body of a signed request to this node; the default is a pull."""
         body = tree if isinstance(tree, bytes) and tree else codec.encode(media_type, tree or PULL)
         signed = envelope.sign_request(
-            sender.credentials(),
+            sender.credentials(0),
             self.node.identity.node_id,
             body,
             media_type,

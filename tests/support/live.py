@@ -89,7 +89,7 @@ class Voice:
     ) -> dict[str, str]:
         """Return the header fields of a signed request to a node."""
         signed = envelope.sign_request(
-            self.identity.credentials(),
+            self.identity.credentials(0),
             site.node_id,
             body,
             media_type,

@@ -221,7 +221,7 @@ def send(
     body = document if isinstance(document, bytes) else codec.encode(media_type, document)
     identity = dataclasses.replace((signer or sender.node).identity, node_id=sender.id)
     signed = envelope.sign_request(
-        identity.credentials(),
+        identity.credentials(0),
         recipient.id,
         body,
         media_type,

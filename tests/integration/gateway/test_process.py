@@ -49,7 +49,7 @@ class Process:
         """Return a signed pull."""
         body = codec.encode(codec.JSON, PULL)
         signed = envelope.sign_request(
-            self.sender.credentials(),
+            self.sender.credentials(0),
             self.settings.node_id,
             body,
             codec.JSON,

@@ -37,6 +37,7 @@ def test_keys_are_private_files_in_a_private_directory(files, directory):
     assert {path.name: mode(path) for path in directory.iterdir()} == {
         "node-1.pem": 0o600,
         "pool-1.pem": 0o600,
+        "pool-1.pub": 0o600,
     }
 
 

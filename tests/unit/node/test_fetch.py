@@ -61,7 +61,7 @@ def watched(pool: Pool, member: Member) -> tuple[Holders, Member]:
 def signed_by(holder: Member, message: envelope.Envelope, body: bytes) -> WireAnswer:
     """Return any body as an answer of the holder, in a valid envelope."""
     made = envelope.sign_answer(
-        holder.node.identity.credentials(message.keys_of("pool")),
+        holder.node.identity.credentials(0, message.keys_of("pool")),
         message.sender,
         body,
         codec.JSON,
