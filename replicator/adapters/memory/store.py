@@ -11,10 +11,14 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
+from replicator.adapters.memory.backfill import MemoryBackfills
 from replicator.adapters.memory.peers import MemoryPeers
 from replicator.adapters.memory.peers_roster import MemoryRoster
+from replicator.adapters.memory.quarantine import MemoryQuarantine
+from replicator.adapters.memory.store_backfill import MemoryBackfillStore
 from replicator.adapters.memory.store_peers import MemoryPeerStore
 from replicator.adapters.memory.store_posts import MemoryPosts
+from replicator.adapters.memory.store_quarantine import MemoryQuarantineStore
 from replicator.errors import StoreFull
 from replicator.limits import Limits
 from replicator.node.ports import (
@@ -38,7 +42,7 @@ from replicator.rules.filters import matches
 from replicator.rules.negentropy import Items
 
 
-class MemoryStore(MemoryPeerStore):
+class MemoryStore(MemoryPeerStore, MemoryQuarantineStore, MemoryBackfillStore):
     """Implements `replicator.node.ports.Store` in memory; threads may share one.
 
     Args:
@@ -60,6 +64,8 @@ class MemoryStore(MemoryPeerStore):
         self._posts = MemoryPosts(self._limits)
         self._peers = MemoryPeers(self._limits.gaps_per_peer_max)
         self._roster = MemoryRoster(self._limits.roster_entries_max)
+        self._quarantine = MemoryQuarantine(self._limits)
+        self._backfills = MemoryBackfills(self._limits.backfills_max)
         self._lock = threading.RLock()
 
     # posts

@@ -3,8 +3,10 @@
 import threading
 from collections.abc import Collection, Sequence
 
+from replicator.adapters.memory.backfill import MemoryBackfills
 from replicator.adapters.memory.peers import MemoryPeers
 from replicator.adapters.memory.peers_roster import MemoryRoster
+from replicator.adapters.memory.quarantine import MemoryQuarantine
 from replicator.adapters.memory.store_posts import MemoryPosts
 from replicator.node.ports import Added, Incoming, LanePage, Member, Peer, Pin
 from replicator.protocol.ids import Cursor, Digest, KeyText, NodeId
@@ -18,6 +20,8 @@ class MemoryPeerStore:
     _posts: MemoryPosts
     _peers: MemoryPeers
     _roster: MemoryRoster
+    _quarantine: MemoryQuarantine
+    _backfills: MemoryBackfills
 
     def _add(self, items: Sequence[Incoming], *, publishing: bool = False) -> list[Added]:
         raise NotImplementedError
@@ -91,6 +95,8 @@ class MemoryPeerStore:
         """Remove a peer, or the pins of a node that is none; False: there was neither."""
         with self._lock:
             self._roster.forget(node)
+            self._quarantine.forget(node)
+            self._backfills.forget(node)
             return self._peers.forget(node)
 
     def lane(self, peer: Peer, pools: frozenset[KeyText], limit: int, bytes_max: int) -> LanePage:

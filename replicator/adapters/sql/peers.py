@@ -12,7 +12,15 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from replicator.adapters.sql.bulk import delete_among, rows_among
 from replicator.adapters.sql.lookups import known_digests
-from replicator.adapters.sql.schema import gap, member, node_key, peer, peer_pool
+from replicator.adapters.sql.schema import (
+    backfill,
+    gap,
+    member,
+    node_key,
+    peer,
+    peer_pool,
+    quarantine,
+)
 from replicator.errors import CursorConflict
 from replicator.node.ports import Peer, Pin
 from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
@@ -102,12 +110,14 @@ def set_peer(connection: Connection, node: NodeId, **values: Any) -> None:
 
 
 def remove_peer(connection: Connection, node: NodeId) -> bool:
-    """Remove a peer with its pins, pools, cursors, gaps and introduction; False: there was none."""
+    """Remove a peer with all that is kept of it but posts; False: there was none."""
     removed = 0
     for table in (peer, node_key):
         removed += connection.execute(delete(table).where(table.c.node == node)).rowcount
     for table in (peer_pool, gap, member):
         connection.execute(delete(table).where(table.c.node == node))
+    connection.execute(delete(quarantine).where(quarantine.c.deliverer == node))
+    connection.execute(delete(backfill).where(backfill.c.peer == node))
     return removed > 0
 
 

@@ -244,19 +244,22 @@ quarantine = Table(
     metadata,
     Column("id", _RowKey, primary_key=True),
     Column("digest", LargeBinary, nullable=False),
+    Column("global_id", _CodePoints, nullable=False),
     Column("origin", _CodePoints, nullable=False),
     Column("deliverer", _CodePoints, nullable=False),
+    Column("published", BigInteger, nullable=False),
     Column("size", Integer, nullable=False),
     Column("noted_at", BigInteger, nullable=False),
     Column("pools", _CodePoints, nullable=False),
     Column("signatures", LargeBinary, nullable=False),
     Column("content", LargeBinary, nullable=False),
-    Index("quarantine_digest", "digest", unique=True),
-    Index("quarantine_origin", "origin"),
-    Index("quarantine_deliverer", "deliverer"),
+    Index("quarantine_digest", "digest", "deliverer", unique=True),
+    Index("quarantine_origin", "origin", "deliverer", "size", "noted_at"),
+    Index("quarantine_deliverer", "deliverer", "size"),
 )
-"""Posts whose origin is not known here, in the order they came. ``pools``: what the deliverer
-proved when it gave them, keys with spaces between."""
+"""Copies of posts whose origin is not known here, in the order they came, one of each deliverer.
+``pools``: what the deliverer proved when it gave them, keys with spaces between. Two of the indexes
+cover what is counted, so that counting reads no content."""
 
 backfill = Table(
     "backfill",
@@ -267,10 +270,22 @@ backfill = Table(
     Column("cursor", _CodePoints),
     Column("created_at", BigInteger, nullable=False),
     Column("reason", _CodePoints, nullable=False),
+    Column("posts", BigInteger, nullable=False),
+    Column("remaining", BigInteger),
     Index("backfill_peer_query", "peer", "query", unique=True),
 )
 """Ways through a log from its epoch that are not at their end: ``query`` is the filter and scope of
-the pull as JSON, ``cursor`` how far it got. The peer with this node's own id is its own log."""
+the pull as JSON, ``cursor`` how far it got. The peer with this node's own id is its own log.
+``posts`` came so far, ``remaining`` log entries are to come; null: nobody has said."""
+
+filled = Table(
+    "filled",
+    metadata,
+    Column("name", _CodePoints, primary_key=True),
+    Column("noted_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What this node is allowed by its keys and its policy, for which backfills were started."""
 
 block = Table(
     "block",

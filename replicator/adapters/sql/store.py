@@ -20,7 +20,9 @@ from replicator.adapters.sql import (
 from replicator.adapters.sql.engine import Database
 from replicator.adapters.sql.reconciled import SummedItems
 from replicator.adapters.sql.room import Room
+from replicator.adapters.sql.store_backfill import SqlBackfillStore
 from replicator.adapters.sql.store_peers import SqlPeerStore
+from replicator.adapters.sql.store_quarantine import SqlQuarantineStore
 from replicator.errors import ConfigurationError
 from replicator.limits import Limits
 from replicator.node.ports import (
@@ -38,7 +40,7 @@ from replicator.protocol.post import Post, Ref
 from replicator.rules.negentropy import Items
 
 
-class SqlStore(SqlPeerStore):
+class SqlStore(SqlPeerStore, SqlQuarantineStore, SqlBackfillStore):
     """Implements `replicator.node.ports.Store`; threads may share one.
 
     Args:

@@ -7,6 +7,7 @@ Methods raise only errors of `replicator.errors`: the store `StoreUnavailable`, 
 is doing it once.
 """
 
+from replicator.node.ports.malformed import MalformedEntry
 from replicator.node.ports.outside import (
     Background,
     Clock,
@@ -16,8 +17,10 @@ from replicator.node.ports.outside import (
     Transport,
     WireAnswer,
 )
+from replicator.node.ports.rates import Entry
 from replicator.node.ports.records import (
     Added,
+    Backfill,
     Incoming,
     Keep,
     LanePage,
@@ -28,6 +31,9 @@ from replicator.node.ports.records import (
     Query,
     RefPage,
     Totals,
+    Waiting,
+    WaitingEntry,
+    WaitingOrigin,
 )
 from replicator.node.ports.store import Store
 from replicator.node.ports.work import (
@@ -48,18 +54,21 @@ from replicator.node.ports.work import (
 
 __all__ = [
     "Added",
+    "Backfill",
     "Background",
     "Clock",
     "DeadLetter",
     "Doorbell",
     "DoorbellKind",
     "DueKind",
+    "Entry",
     "FetchItem",
     "FetchLease",
     "HoldKind",
     "Incoming",
     "Keep",
     "LanePage",
+    "MalformedEntry",
     "Member",
     "Page",
     "Peer",
@@ -76,6 +85,9 @@ __all__ = [
     "Store",
     "Totals",
     "Transport",
+    "Waiting",
+    "WaitingEntry",
+    "WaitingOrigin",
     "Wanted",
     "WireAnswer",
     "WorkState",

@@ -62,6 +62,8 @@ class PeerStore(Protocol):
     def forget_peer(self, node: NodeId) -> bool:
         """Remove a peer with its pins, pools, cursors, gaps and introduction; posts stay.
 
+        What it gave that waits in quarantine goes too, and its backfills.
+
         False: there was neither a peer nor a pin. The next introduction of it is news again.
         """
 

@@ -168,6 +168,79 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """A copy of a post whose origin is not known here, as it waits in quarantine.
+
+    Args:
+        post: all its signatures were verified.
+        deliverer: the node that gave it.
+        pools: pools of ours in which the deliverer proved membership then.
+    """
+
+    post: Post
+    deliverer: NodeId
+    pools: frozenset[KeyText] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingEntry:
+    """What there is to know of a copy in quarantine without reading its content.
+
+    Args:
+        id: the store's number of it; later copies have higher ones.
+        signers: the keys that signed it.
+        size: canonical bytes.
+    """
+
+    id: int
+    origin: NodeId
+    signers: frozenset[KeyText]
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingOrigin:
+    """What waits in quarantine of one origin, for people.
+
+    Args:
+        copies: one per post and deliverer; ``size``: their canonical bytes.
+        deliverers: who gave them, by id.
+        oldest: when the first of them came (ms).
+    """
+
+    origin: NodeId
+    copies: int
+    size: int
+    deliverers: tuple[NodeId, ...]
+    oldest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """A way through a log from its epoch that is not at its end.
+
+    Args:
+        id: the store's number of it; later ones have higher ones.
+        peer: whose log; this node's own id: its own.
+        query: what is looked for; the store compares it and does not read it.
+        cursor: how far it got; None: the epoch.
+        reason: why it was started, for people.
+        created_at: when (ms).
+        posts: that came so far.
+        remaining: log entries to come, where anybody has said.
+    """
+
+    id: int
+    peer: NodeId
+    query: str
+    cursor: Cursor | None
+    reason: str
+    created_at: int
+    posts: int = 0
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Totals:
     """Counts of the store, for people and monitors.
 

@@ -7,14 +7,16 @@ from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from replicator.node.ports.backfill_store import BackfillStore
 from replicator.node.ports.peer_store import PeerStore
+from replicator.node.ports.quarantine_store import QuarantineStore
 from replicator.node.ports.records import Added, Incoming, Keep, Page, Query, RefPage, Totals
 from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
 from replicator.protocol.post import Post, Ref
 from replicator.rules.negentropy import Items
 
 
-class Store(PeerStore, Protocol):
+class Store(PeerStore, QuarantineStore, BackfillStore, Protocol):
     """The database: posts, the change log, peers, pins and cursors. It is the truth.
 
     The change log is append-only; sequences grow, gaps are normal, and a reader never passes an

@@ -32,8 +32,16 @@ def upgrade() -> None:
         sa.Column("cursor", _CODE_POINTS),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("reason", _CODE_POINTS, nullable=False),
+        sa.Column("posts", sa.BigInteger, nullable=False),
+        sa.Column("remaining", sa.BigInteger),
     )
     op.create_index("backfill_peer_query", "backfill", ["peer", "query"], unique=True)
+    op.create_table(
+        "filled",
+        sa.Column("name", _CODE_POINTS, primary_key=True),
+        sa.Column("noted_at", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "block",
         sa.Column("kind", _CODE_POINTS, primary_key=True),
@@ -49,17 +57,20 @@ def _make_quarantine() -> None:
         "quarantine",
         sa.Column("id", _ROW_KEY, primary_key=True),
         sa.Column("digest", sa.LargeBinary, nullable=False),
+        sa.Column("global_id", _CODE_POINTS, nullable=False),
         sa.Column("origin", _CODE_POINTS, nullable=False),
         sa.Column("deliverer", _CODE_POINTS, nullable=False),
+        sa.Column("published", sa.BigInteger, nullable=False),
         sa.Column("size", sa.Integer, nullable=False),
         sa.Column("noted_at", sa.BigInteger, nullable=False),
         sa.Column("pools", _CODE_POINTS, nullable=False),
         sa.Column("signatures", sa.LargeBinary, nullable=False),
         sa.Column("content", sa.LargeBinary, nullable=False),
     )
-    op.create_index("quarantine_digest", "quarantine", ["digest"], unique=True)
-    op.create_index("quarantine_origin", "quarantine", ["origin"])
-    op.create_index("quarantine_deliverer", "quarantine", ["deliverer"])
+    op.create_index("quarantine_digest", "quarantine", ["digest", "deliverer"], unique=True)
+    covered = ["origin", "deliverer", "size", "noted_at"]
+    op.create_index("quarantine_origin", "quarantine", covered)
+    op.create_index("quarantine_deliverer", "quarantine", ["deliverer", "size"])
 
 
 def _make_equivocators() -> None:
