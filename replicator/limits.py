@@ -144,6 +144,16 @@ class Limits:
     record_chars_max: int = 500
     """Of a reason or message kept in Redis: it may quote what a stranger sent."""
 
+    # Queue entries (whoever may write to the broker writes them)
+    task_bytes_max: int = 16 * 1024
+    """One task message as it stands in a queue: ours have about 1 kB."""
+    control_bytes_max: int = 1024 * 1024
+    """Any other message of the broker: what Flower is told of a worker, events in a batch."""
+    malformed_entries_max: int = 200
+    """Queue entries set aside and kept for the operator: the newest (1 MiB at worst)."""
+    malformed_bytes_max: int = 4096
+    """Of each of them: enough to see what it was meant to be."""
+
     # Repair and upkeep
     tick_seconds: float = 1.0
     """How often the reconciler looks for due work."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from replicator.adapters.memory.exclusive import exclusive
 from replicator.adapters.memory.fetch_queue import MemoryFetchQueue
+from replicator.adapters.memory.malformed import MemoryMalformed
 from replicator.limits import Limits
 from replicator.node.ports import (
     DoorbellKind,
@@ -24,7 +25,7 @@ from replicator.protocol.ids import NodeId
 from replicator.rules.breaker import Breaker
 
 
-class MemoryWorkState(MemoryFetchQueue):
+class MemoryWorkState(MemoryFetchQueue, MemoryMalformed):
     """The work in hand of one node in a test or a simulation.
 
     Args:
@@ -37,6 +38,7 @@ class MemoryWorkState(MemoryFetchQueue):
         self._forget_requests_and_lanes()
 
     def _forget_requests_and_lanes(self) -> None:
+        self._forget_malformed()
         self._nonces: dict[tuple[NodeId, str], tuple[int, str]] = {}
         self._requests: dict[str, tuple[int, Receipt, bytes]] = {}
         self._replies: dict[str, deque[Reply]] = {}

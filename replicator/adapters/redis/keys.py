@@ -9,6 +9,8 @@ share one server. Times are ms since the epoch as decimal text. "lives" is the e
     replies:GATEWAY       list   packed replies, oldest first         answers_in_flight_max; lives
                                                                       work_body_seconds
     refusals              list   packed records, newest first         refusal_records_max
+    malformed             list   packed `MalformedEntry`, newest      malformed_entries_max; lives a
+                                 first                                week after the last one
     doorbell:KIND:PEER    string expires                              lives doorbell_seconds
     hold:KIND:PEER        string "expires token"                      lives lease_seconds
     breaker:PEER          string packed `Breaker`; the default one    lives a day beyond the longest
@@ -79,6 +81,11 @@ class Keys:
     def refusals(self) -> str:
         """Name the list of refused requests."""
         return f"{self.prefix}refusals"
+
+    @property
+    def malformed(self) -> str:
+        """Name the list of queue entries that were set aside."""
+        return f"{self.prefix}malformed"
 
     @property
     def fetch(self) -> str:

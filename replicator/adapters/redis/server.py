@@ -18,6 +18,7 @@ _NAMES: Final = (
     "admit",
     "dead",
     "drop",
+    "drop_malformed",
     "forget",
     "hasten",
     "hold",

@@ -8,13 +8,14 @@ any two calls leaves a state from which all goes on. Nothing here decides: that 
 from replicator.adapters.redis.fetch_queue import FetchWork
 from replicator.adapters.redis.keys import Keys
 from replicator.adapters.redis.lanes import LaneWork
+from replicator.adapters.redis.malformed import MalformedEntries
 from replicator.adapters.redis.peers import PeerWork
 from replicator.adapters.redis.requests import RequestWork
 from replicator.adapters.redis.server import Server
 from replicator.limits import Limits
 
 
-class RedisWorkState(RequestWork, FetchWork, LaneWork, PeerWork):
+class RedisWorkState(RequestWork, FetchWork, LaneWork, PeerWork, MalformedEntries):
     """The work in hand of one node; safe to share between threads, and before a fork.
 
     Args:

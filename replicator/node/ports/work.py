@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from replicator.node.ports.malformed import MalformedWork
 from replicator.protocol.ids import Digest, KeyText, NodeId
 from replicator.protocol.post import Ref
 from replicator.rules.breaker import Breaker
@@ -152,7 +153,7 @@ DueKind = Literal["announce", "fetch", "pull", "repair", "roster", "sweep"]
 """Kinds of times; ``sweep``: when the log of a peer that cannot compare sets is read again."""
 
 
-class WorkState(Protocol):
+class WorkState(MalformedWork, Protocol):
     """Redis: bodies in flight, the fetch queue, leases, doorbell flags, peers' health.
 
     All of it may vanish at any moment (a flush): that costs time, never data. Each method is one

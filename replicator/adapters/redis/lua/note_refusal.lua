@@ -1,6 +1,6 @@
--- Keep a refused request for the operator.
+-- Keep a record for the operator: of a refused request, or of a malformed queue entry.
 --
--- KEYS[1]   the list of refusals, newest first
+-- KEYS[1]   the list of such records, newest first
 -- ARGV[1]   packed record
 -- ARGV[2]   records kept
 -- ARGV[3]   ms for which the list is kept after its last record
