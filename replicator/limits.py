@@ -99,6 +99,12 @@ class Limits:
     """Requests one address may make at once after a quiet time."""
     addresses_max: int = 10_000
     """Addresses whose rate is remembered; the longest unseen is forgotten first."""
+    peer_requests_per_second: float = 100.0
+    """Requests of one node on average: catching up asks 25 times a second, a post at a time 100."""
+    peer_burst_requests_max: int = 300
+    """Requests one node may make at once after a quiet time: three seconds of the fastest."""
+    quota_buckets_max: int = 20_000
+    """Nodes whose quotas are being used up; a bucket has 150 bytes in Redis."""
     gateway_threads: int = 8
     """Threads that check envelopes and ask Redis; two cores are busy with four."""
     local_body_bytes_max: int = 4 * 1024 * 1024

@@ -142,9 +142,7 @@ ASKING: Final[tuple[Rule[Asking], ...]] = (
         ErrorCode.FORBIDDEN,
         "Posts are taken from members of a shared pool, and from whom put names besides.",
         ("put",),
-        lambda asked: (
-            asked.type == "put" and not asked.sender.pools and not asked.admits("put")
-        ),
+        lambda asked: asked.type == "put" and not asked.sender.pools and not asked.admits("put"),
     ),
     Rule(
         "pool-of-ours",

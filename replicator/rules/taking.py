@@ -1,7 +1,7 @@
 """Which posts are taken, as one list of pure rules with a reason for each objection.
 
-Pure. `REFS` decides by what a ref says, before anything is fetched; `POSTS` by the verified post and
-its deliverer. The rules that need the store or Redis besides (blocks, quotas) stand in the
+Pure. `REFS` decides by what a ref says, before anything is fetched; `POSTS` by who delivers an
+authentic post. The rules that need the store or Redis besides (blocks, quotas) stand in the
 rulebook at their places. Reasons are the words of a put item; those in `policy.LASTING` are decided
 for good, the others are tried again.
 """

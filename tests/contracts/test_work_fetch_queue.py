@@ -403,3 +403,12 @@ def test_after_a_flush_everything_goes_on(work_backend: WorkBackend, work: WorkS
     assert work.want(A, refs(3), NOW) == [QUEUED] * 3
     assert not work.settle(lease, Settlement(done=(digest(0),)), NOW)
     assert numbers(leased(work, A, NOW)) == [0, 1, 2]
+
+
+def test_muted_items_wait_without_an_attempt_counted(work: WorkState) -> None:
+    work.want(A, refs(2), NOW)
+    lease = leased(work, A, NOW)
+    outcome = Settlement(muted={digest(0): NOW + 50_000}, done=(digest(1),))
+    assert work.settle(lease, outcome, NOW)
+    assert work.lease(A, 500, MANY_BYTES, NOW + 49_999) is None
+    assert leased(work, A, NOW + 50_000).items == (FetchItem(ref(0)),)

@@ -7,7 +7,7 @@ import pytest
 
 from replicator.adapters.memory.work import MemoryWorkState
 from replicator.limits import Limits
-from replicator.node.ports import Receipt, RefusalRecord, Reply, WorkState
+from replicator.node.ports import Entry, Receipt, RefusalRecord, Reply, WorkState
 from replicator.protocol.ids import KeyText, NodeId
 from tests.support.valkey import WorkBackend
 from tests.support.waiting import eventually
@@ -122,3 +122,31 @@ def test_any_nonce_text_is_its_own_nonce(work: WorkState, nonce: str) -> None:
     assert work.admit(receipt("t1"), nonce, b"", NOW)
     assert work.admit(replace(receipt("t2"), sender=B), nonce, b"", NOW)
     assert not work.admit(receipt("t3"), nonce, b"", NOW)
+
+
+def test_a_sender_that_asks_too_often_waits_and_others_do_not(make_work: MakeWork) -> None:
+    work = make_work(Limits(peer_requests_per_second=10.0, peer_burst_requests_max=3))
+    for n in range(3):
+        assert work.admit(receipt(f"t{n}"), f"nonce-{n}", b"", NOW)
+    refused = work.admit(receipt("t3"), "nonce-3", b"", NOW)
+    assert refused == Entry(wait_ms=100)
+    assert work.take_request("t3") is None
+    assert work.admit(receipt("t4", B), "nonce-4", b"", NOW)
+    # its nonce is free still, and after the wait one more passes
+    assert work.admit(receipt("t5"), "nonce-3", b"", NOW + 100)
+    assert work.admit(receipt("t6"), "nonce-6", b"", NOW + 150) == Entry(wait_ms=50)
+
+
+def test_who_repeats_a_sender_s_messages_does_not_spend_its_rate(make_work: MakeWork) -> None:
+    work = make_work(Limits(peer_requests_per_second=1.0, peer_burst_requests_max=2))
+    assert work.admit(receipt("t1"), "nonce", b"", NOW)
+    for n in range(10):
+        assert work.admit(receipt(f"copy{n}"), "nonce", b"", NOW) == Entry(replayed=True)
+    assert work.admit(receipt("t2"), "nonce-2", b"", NOW)
+
+
+def test_a_clock_that_was_put_back_shuts_nobody_out(make_work: MakeWork) -> None:
+    work = make_work(Limits(peer_requests_per_second=10.0, peer_burst_requests_max=3))
+    for n in range(3):
+        assert work.admit(receipt(f"t{n}"), f"nonce-{n}", b"", NOW)
+    assert work.admit(receipt("t4"), "nonce-4", b"", NOW - 3_600_000)

@@ -192,7 +192,8 @@ class MemoryFetchQueue(Exclusive):
         elif digest not in outcome.suspects or not self._suspect(
             holder, item, outcome.suspects[digest], now
         ):
-            item.at = now
+            suspected = digest in outcome.suspects
+            item.at = now if suspected else outcome.muted.get(digest, now)
 
     @exclusive
     def due_holders(self, now: int, limit: int) -> list[NodeId]:

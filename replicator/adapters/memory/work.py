@@ -11,10 +11,12 @@ from dataclasses import replace
 from replicator.adapters.memory.exclusive import exclusive
 from replicator.adapters.memory.fetch_queue import MemoryFetchQueue
 from replicator.adapters.memory.malformed import MemoryMalformed
+from replicator.adapters.memory.rates import MemoryRates
 from replicator.limits import Limits
 from replicator.node.ports import (
     DoorbellKind,
     DueKind,
+    Entry,
     HoldKind,
     Progress,
     Receipt,
@@ -25,7 +27,7 @@ from replicator.protocol.ids import NodeId
 from replicator.rules.breaker import Breaker
 
 
-class MemoryWorkState(MemoryFetchQueue, MemoryMalformed):
+class MemoryWorkState(MemoryRates, MemoryFetchQueue, MemoryMalformed):
     """The work in hand of one node in a test or a simulation.
 
     Args:
@@ -35,6 +37,7 @@ class MemoryWorkState(MemoryFetchQueue, MemoryMalformed):
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits)
         self._refusals: deque[RefusalRecord] = deque(maxlen=limits.refusal_records_max)
+        self._forget_rates()
         self._forget_requests_and_lanes()
 
     def _forget_requests_and_lanes(self) -> None:
@@ -53,22 +56,25 @@ class MemoryWorkState(MemoryFetchQueue, MemoryMalformed):
     def flush(self) -> None:
         """Lose everything, as FLUSHALL does."""
         self._forget_queues()
+        self._forget_rates()
         self._forget_requests_and_lanes()
 
     # requests in hand
 
     @exclusive
-    def admit(self, receipt: Receipt, nonce: str, body: bytes, now: int) -> bool:
+    def admit(self, receipt: Receipt, nonce: str, body: bytes, now: int) -> Entry:
         """Set the nonce of (sender, nonce) and store receipt and body, both expiring."""
         self._collect_garbage(now)
         name = (receipt.sender, nonce)
         expires, owner = self._nonces.get(name, (0, ""))
         if owner != receipt.token and expires > now:
-            return False
+            return Entry(replayed=True)
+        if wait_ms := self._take_request_token(receipt.sender, now):
+            return Entry(wait_ms=wait_ms)
         self._nonces[name] = (now + self._limits.nonce_seconds * 1000, receipt.token)
         body_until = now + self._limits.work_body_seconds * 1000
         self._requests[receipt.token] = (body_until, receipt, body)
-        return True
+        return Entry()
 
     def _collect_garbage(self, now: int) -> None:
         """Drop what is over; both dicts are in order of time as long as time goes on."""

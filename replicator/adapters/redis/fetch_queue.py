@@ -95,11 +95,14 @@ class FetchWork:
         suspects = rest & outcome.suspects.keys()
         doubts = {digest: self._reason(outcome.suspects[digest]) for digest in suspects}
         rest -= suspects
+        muted = {digest: outcome.muted[digest] for digest in rest & outcome.muted.keys()}
+        rest -= muted.keys()
         args: list[Argument] = [lease.holder, now, WEEK_MS, lease.token]
         args += (self._limits.dead_letters_max, self._limits.crash_attempts_max)
         args += (len(done), len(missing), len(rest), len(dead), len(failed), len(doubts))
+        args.append(len(muted))
         args += [name_of(digest) for digest in (*done, *missing, *rest)]
-        for paired in (dead, failed, doubts):
+        for paired in (dead, failed, doubts, muted):
             for digest, value in paired.items():
                 args += (name_of(digest), value)
         return bool(self._server.run("settle", [self._keys.fetch], args))

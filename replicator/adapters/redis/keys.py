@@ -6,6 +6,7 @@ share one server. Times are ms since the epoch as decimal text. "lives" is the e
 
     request:TOKEN         hash   receipt, body                        lives work_body_seconds
     nonce:SENDER:NONCE    string "expires receipt-token"              lives nonce_seconds
+    rate:SENDER           string when its bucket of requests is full  until it is full
     replies:GATEWAY       list   packed replies, oldest first         answers_in_flight_max; lives
                                                                       work_body_seconds
     refusals              list   packed records, newest first         refusal_records_max
@@ -17,6 +18,9 @@ share one server. Times are ms since the epoch as decimal text. "lives" is the e
                                  is not stored                        pause between two tries
     due:KIND:PEER         string time                                 lives a week
     progress:PEER         string packed `Progress`                    lives a day
+    quota:levels          hash   "peer NODE", "origin NODE" to        quota_buckets_max; lives two
+                                 when its buckets are full            days untouched
+    quota:full            zset   the same names by the later time     as quota:levels
     fetch:due             zset   holder by its earliest item's time   one per holder
     fetch:queue:HOLDER    zset   digest by next attempt; of a leased  fetch_queue_items_max;
                                  item: when its lease expires         lives a week untouched
@@ -72,6 +76,20 @@ class Keys:
     def nonce(self, sender: NodeId, nonce: str) -> str:
         """Name a used nonce; node ids hold no colon, so two senders never share one."""
         return f"{self.prefix}nonce:{sender}:{nonce}"
+
+    def rate(self, sender: NodeId) -> str:
+        """Name the bucket of a sender's requests."""
+        return f"{self.prefix}rate:{sender}"
+
+    @property
+    def quota_levels(self) -> str:
+        """Name the buckets of posts and bytes of deliverers and origins."""
+        return f"{self.prefix}quota:levels"
+
+    @property
+    def quota_full(self) -> str:
+        """Name the index of these buckets by when they are full."""
+        return f"{self.prefix}quota:full"
 
     def replies(self, gateway: str) -> str:
         """Name the list on which a gateway process waits for its answers."""

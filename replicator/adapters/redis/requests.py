@@ -10,7 +10,8 @@ import msgspec
 from replicator.adapters.redis.keys import WEEK_MS, Keys
 from replicator.adapters.redis.server import Argument, Server
 from replicator.limits import Limits
-from replicator.node.ports import Receipt, RefusalRecord, Reply
+from replicator.node.ports import Entry, Receipt, RefusalRecord, Reply
+from replicator.rules.buckets import Bucket
 
 _pack = msgspec.msgpack.Encoder().encode
 T = TypeVar("T")
@@ -36,10 +37,14 @@ class RequestWork:
     _keys: Keys
     _limits: Limits
 
-    def admit(self, receipt: Receipt, nonce: str, body: bytes, now: int) -> bool:
+    def admit(self, receipt: Receipt, nonce: str, body: bytes, now: int) -> Entry:
         """Set the nonce of (sender, nonce) and store receipt and body, both expiring."""
         nonce_ms = self._limits.nonce_seconds * 1000
-        keys = [self._keys.nonce(receipt.sender, nonce), self._keys.request(receipt.token)]
+        sender = receipt.sender
+        keys = [self._keys.nonce(sender, nonce), self._keys.request(receipt.token)]
+        keys.append(self._keys.rate(sender))
+        limits = self._limits
+        bucket = Bucket.of_rate(limits.peer_requests_per_second, limits.peer_burst_requests_max)
         expires = str(now + nonce_ms)
         body_ms = self._limits.work_body_seconds * 1000
         args: list[Argument] = [
@@ -50,8 +55,11 @@ class RequestWork:
             body_ms,
             _pack(receipt),
             body,
+            repr(bucket.token_ms),
+            repr(bucket.span_ms),
         ]
-        return bool(self._server.run("admit", keys, args))
+        wait_ms = int(self._server.run("admit", keys, args))
+        return Entry(replayed=True) if wait_ms < 0 else Entry(wait_ms=wait_ms)
 
     def take_request(self, token: str) -> tuple[Receipt, bytes] | None:
         """Return a stored request, leaving it for a redelivered task; None: expired or answered."""

@@ -16,6 +16,7 @@ Argument = str | bytes | int
 _USES: Final = "-- uses: "
 _NAMES: Final = (
     "admit",
+    "charge",
     "dead",
     "drop",
     "drop_malformed",

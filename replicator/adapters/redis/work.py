@@ -10,12 +10,15 @@ from replicator.adapters.redis.keys import Keys
 from replicator.adapters.redis.lanes import LaneWork
 from replicator.adapters.redis.malformed import MalformedEntries
 from replicator.adapters.redis.peers import PeerWork
+from replicator.adapters.redis.rates import QuotaWork
 from replicator.adapters.redis.requests import RequestWork
 from replicator.adapters.redis.server import Server
 from replicator.limits import Limits
 
 
-class RedisWorkState(RequestWork, FetchWork, LaneWork, PeerWork, MalformedEntries):
+class RedisWorkState(
+    RequestWork, QuotaWork, FetchWork, LaneWork, PeerWork, MalformedEntries
+):
     """The work in hand of one node; safe to share between threads, and before a fork.
 
     Args:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Literal, Protocol
 
 from replicator.node.ports.malformed import MalformedWork
+from replicator.node.ports.rates import Entry, RateWork
 from replicator.protocol.ids import Digest, KeyText, NodeId
 from replicator.protocol.post import Ref
 from replicator.rules.breaker import Breaker
@@ -69,6 +70,8 @@ class Settlement:
     suspects: Mapping[Digest, str] = field(default_factory=dict)
     """Digest → reason: one of them made the answer unusable. Each counts a suspicion, as when a
     lease expires, and is leased in smaller company from now on (see `WorkState.lease`)."""
+    muted: Mapping[Digest, int] = field(default_factory=dict)
+    """Digest → time before which this node does not want it; counts nothing against it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +156,7 @@ DueKind = Literal["announce", "fetch", "pull", "repair", "roster", "sweep"]
 """Kinds of times; ``sweep``: when the log of a peer that cannot compare sets is read again."""
 
 
-class WorkState(MalformedWork, Protocol):
+class WorkState(MalformedWork, RateWork, Protocol):
     """Redis: bodies in flight, the fetch queue, leases, doorbell flags, peers' health.
 
     All of it may vanish at any moment (a flush): that costs time, never data. Each method is one
@@ -162,10 +165,12 @@ class WorkState(MalformedWork, Protocol):
 
     # requests in hand
 
-    def admit(self, receipt: Receipt, nonce: str, body: bytes, now: int) -> bool:
+    def admit(self, receipt: Receipt, nonce: str, body: bytes, now: int) -> Entry:
         """Set the nonce of (sender, nonce) and store receipt and body, both expiring.
 
-        Returns False, and stores nothing, where the nonce was used by another receipt.
+        Nothing is stored or counted where the nonce was used by another receipt: who repeats a
+        sender's messages does not spend its rate. Then the sender's bucket gives one of its
+        ``peer_burst_requests_max`` tokens, or nothing is stored and the nonce is free still.
         """
 
     def take_request(self, token: str) -> tuple[Receipt, bytes] | None:

@@ -4,10 +4,10 @@
 -- KEYS, ARGV[1..3]  see fetch_queue.lua
 -- ARGV[4]       the lease's token
 -- ARGV[5]       dead letters kept           ARGV[6]  suspicions an item dies of
--- ARGV[7..12]   how many digests are done, missing, given back, dead, failed, suspected
--- ARGV[13..]    done digests, missing digests, digests given back, dead digest and reason by
+-- ARGV[7..13]   how many digests are done, missing, given back, dead, failed, suspected, muted
+-- ARGV[14..]    done digests, missing digests, digests given back, dead digest and reason by
 --               turns, failed digest and next attempt by turns, suspected digest and reason by
---               turns
+--               turns, muted digest and next attempt by turns
 -- Returns       1; 0, and nothing changed, where the lease stands no more
 -- Atomic        because the fence must hold until the last change
 --
@@ -16,7 +16,7 @@
 
 local token, letters_max, suspicions_max = ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local queue, leased = root .. 'queue:' .. holder, root .. 'leased:' .. holder
-local next_arg = 13
+local next_arg = 14
 
 -- The next list of ARGV: keys, and where `paired` the values beside them.
 local function read_list(count, paired)
@@ -56,7 +56,8 @@ local rest = own((read_list(ARGV[9])))
 local dead, reasons = read_list(ARGV[10], true)
 local failed, times = read_list(ARGV[11], true)
 local suspects, doubts = read_list(ARGV[12], true)
-dead, failed, suspects = own(dead), own(failed), own(suspects)
+local muted, until_times = read_list(ARGV[13], true)
+dead, failed, suspects, muted = own(dead), own(failed), own(suspects), own(muted)
 
 remove(holder, done)
 local shared = {}
@@ -69,12 +70,15 @@ end
 each_chunk('HDEL', HOLDERS, shared)
 release_claims(done)
 
-for _, list in ipairs({ missing, rest, dead, failed, suspects }) do release_claims(list, token) end
+for _, list in ipairs({ missing, rest, dead, failed, suspects, muted }) do
+  release_claims(list, token)
+end
 
 remove(holder, missing)
 give_back(rest, function() return now end)
 give_back(suspects, function() return now end)
 give_back(failed, function(digest) return times[digest] end)
+give_back(muted, function(digest) return until_times[digest] end)
 for _, digest in ipairs(failed) do
   redis.call('HINCRBY', root .. 'tries:' .. holder, digest, 1)
 end
