@@ -16,9 +16,9 @@ from replicator.adapters.keyfiles import KeyFiles
 from replicator.adapters.redis.work import RedisWorkState
 from replicator.adapters.sql.store import SqlStore
 from replicator.errors import ConfigurationError
-from replicator.limits import Limits
 from replicator.node.context import Node
 from replicator.node.identity import Identity
+from replicator.rules.key_life import check_signers
 from replicator.settings import Settings
 
 
@@ -45,20 +45,6 @@ def load_identity(settings: Settings, *, pool_private: bool = True) -> Identity:
         len(identity.signing_keys(SystemClock().now())), len(identity.pools), settings.limits
     )
     return identity
-
-
-def check_signers(node_keys: int, pools: int, limits: Limits) -> None:
-    """Require that so many keys can sign one message and one post.
-
-    Raises:
-        ConfigurationError: they cannot; says what to do.
-    """
-    most = min(limits.envelope_signatures_max, limits.post_signatures_max)
-    if node_keys + pools > most:
-        raise ConfigurationError(
-            f"{node_keys} node keys that sign and {pools} pool keys are more than the {most} that "
-            "sign a message: leave a pool, or wait for the end of a rotation"
-        )
 
 
 def open_node(settings: Settings) -> Node:

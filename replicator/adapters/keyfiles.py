@@ -146,6 +146,10 @@ class KeyFiles:
         """Make a node key; before there is an announcement it is from now on the current one."""
         return self._store("node", PrivateKey.generate(), passphrase)
 
+    def keep_node_key(self, key: PrivateKey, passphrase: bytes | None = None) -> None:
+        """Keep a node key that was made elsewhere, as the newest one."""
+        self._store("node", key, passphrase)
+
     def create_pool_key(self, passphrase: bytes | None = None) -> PrivateKey:
         """Make the key of a new pool and return it; its members import it."""
         return self._store("pool", PrivateKey.generate(), passphrase)
@@ -156,12 +160,17 @@ class KeyFiles:
         Raises:
             ConfigurationError: it is a node key of this node.
         """
-        for file in self.list(passphrase):
-            if file.key.public == key.public and file.role == "node":
-                raise ConfigurationError(f"this is the node key in {file.path}, not a pool key")
+        self.require_no_node_key(key.public, passphrase)
+        for file in self.list(passphrase, roles=("pool",)):
             if file.key.public == key.public:
                 return file.key
         return self._store("pool", key, passphrase)
+
+    def require_no_node_key(self, key: KeyText, passphrase: bytes | None = None) -> None:
+        """Refuse a node key of this node by a `ConfigurationError`."""
+        for file in self.list(passphrase, roles=("node",)):
+            if file.key.public == key:
+                raise ConfigurationError(f"this is the node key in {file.path}, not a pool key")
 
     def import_pool_key(
         self, pem: bytes, passphrase: bytes | None = None, *, pem_passphrase: bytes | None = None

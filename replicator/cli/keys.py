@@ -1,48 +1,60 @@
-"""`replicator keys`: node keys and pool keys.
+"""`replicator keys`: node keys, and what protects all key files.
 
 Public halves and fingerprints are shown; a private key leaves the node only by ``keys pool
-export``, into a file that the operator names.
+export``, into a file that the operator names. Each change says what will happen, and asks, before
+it happens.
 """
 
 from pathlib import Path
-from typing import Any
 
 import click
 
+from replicator.adapters.clock import SystemClock
+from replicator.adapters.key_changes import (
+    Rotation,
+    change_passphrase,
+    prepare_rotation,
+    revoke,
+    rotate,
+)
 from replicator.adapters.keyfiles import KeyFiles
-from replicator.adapters.valkey import write_private
 from replicator.cli.home import settings_of
-from replicator.cli.output import emit, json_option, table
-from replicator.errors import ConfigurationError
+from replicator.cli.key_rows import Row, fitting, node_rows, owner_of, pool_rows, show_rows
+from replicator.cli.output import counted, emit, iso, json_option
+from replicator.cli.pool_keys import pool
+from replicator.protocol.announcement import current_keys
 from replicator.protocol.ids import parse_key
-from replicator.protocol.signing import PrivateKey, fingerprint
+from replicator.protocol.signing import fingerprint
+from replicator.rules import key_life
 from replicator.settings import Settings
 
-_KEY_FILE_BYTES_MAX = 16 * 1024
+_DAY_MS = 86_400_000
+_OVERLAP_DAYS = 14.0
 
 
 @click.group()
 def keys() -> None:
-    """Show and make node keys and pool keys."""
+    """Show, make and take back node keys and pool keys."""
+
+
+keys.add_command(pool)
 
 
 @keys.command("list")
 @json_option
 @click.pass_obj
 def list_keys(home: Path, *, as_json: bool) -> None:
-    """List the keys of this node with their fingerprints.
+    """List the keys of this node with their states and fingerprints.
 
-    The first node key signs; the others still verify what they signed. Compare fingerprints by
-    phone: whoever shows the same one has the same key.
+    Current keys sign. A retired node key still counts for posts that it signed, a revoked one for
+    nothing new; a retired pool key signs nothing more. Compare fingerprints by phone: whoever shows
+    the same one has the same key.
     """
     rows = _rows(settings_of(home))
     if as_json:
         emit(rows)
-        return
-    table(
-        ("KIND", "FINGERPRINT", "KEY"),
-        ((row["kind"], row["fingerprint"], row["key"]) for row in rows),
-    )
+    else:
+        show_rows(rows)
 
 
 @keys.command("show")
@@ -51,109 +63,176 @@ def list_keys(home: Path, *, as_json: bool) -> None:
 @click.pass_obj
 def show(home: Path, key: str, *, as_json: bool) -> None:
     """Show one KEY of this node: a public key or the beginning of a fingerprint."""
-    row = _fitting(_rows(settings_of(home)), key)
+    row = fitting(_rows(settings_of(home)), key)
     if as_json:
         emit(row)
         return
     for name, value in row.items():
-        click.echo(f"{name + ':':13}{value}")
+        text = iso(value) if name == "until" and value is not None else value
+        click.echo(f"{name + ':':13}{'-' if text is None else text}")
 
 
-@keys.command("new")
+@keys.command("rotate")
+@click.option(
+    "--overlap",
+    type=click.FloatRange(min=0, max=3650),
+    default=_OVERLAP_DAYS,
+    show_default=True,
+    metavar="DAYS",
+    help="How long the present key goes on signing beside the new one.",
+)
+@click.option("--again", is_flag=True, help="Also where a rotation is under way.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
 @click.pass_obj
-def new(home: Path, *, yes: bool) -> None:
-    """Make another node key.
+def rotate_key(home: Path, *, overlap: float, again: bool, yes: bool, as_json: bool) -> None:
+    """Make the next node key, introduced by the present one.
 
-    Peers pin the keys of a node: tell their operators, who then call peers trust.
+    Both sign during the overlap, so that peers learn of the new key from a key they know. While it
+    lasts, the same command again changes nothing (unless --again).
     """
     settings = settings_of(home)
+    owner = owner_of(settings)
+    now = SystemClock().now()
+    rotation = prepare_rotation(owner)
+    if key_life.is_rotating(rotation.before, now) and not again:
+        click.echo("a rotation is under way: nothing was changed (see --again)", err=True)
+        _tell(node_rows(owner), as_json=as_json, changed=False)
+        return
+    overlap_ms = int(overlap * _DAY_MS)
+    signing = len(current_keys(rotation.before.keys, now)) if overlap_ms else 0
+    pools = owner.files.load(owner.passphrase).pools
+    key_life.check_signers(signing + 1, len(pools), settings.limits)
+    _tell_rotation(rotation, now, overlap_ms, settings.limits.node_keys_max)
     if not yes:
-        click.confirm("Peers do not know the new key yet. Go on?", abort=True, err=True)
-    key = KeyFiles(settings.keys_folder).create_node_key(settings.passphrase)
-    click.echo(f"node key {fingerprint(key.public)}  {key.public}")
+        click.confirm("Go on?", abort=True, err=True)
+    keys_max = settings.limits.node_keys_max
+    rotate(owner, rotation, now=now, overlap_ms=overlap_ms, keys_max=keys_max)
+    _tell(node_rows(owner), as_json=as_json, changed=True)
 
 
-@keys.group("pool")
-def pool() -> None:
-    """Make, take in and hand on pool keys: who holds one is a member of the pool."""
-
-
-@pool.command("new")
-@click.pass_obj
-def pool_new(home: Path) -> None:
-    """Make a new pool with this node as its first member."""
-    settings = settings_of(home)
-    _tell_pool(KeyFiles(settings.keys_folder).create_pool_key(settings.passphrase))
-
-
-@pool.command("import")
-@click.argument("file", type=click.File("rb"))
-@click.option("--passphrase", "protected", is_flag=True, help="Ask for the file's passphrase.")
-@click.pass_obj
-def pool_import(home: Path, file: Any, *, protected: bool) -> None:
-    """Join a pool with its key from FILE (PEM; - is standard input)."""
-    settings = settings_of(home)
-    data = file.read(_KEY_FILE_BYTES_MAX + 1)
-    if len(data) > _KEY_FILE_BYTES_MAX:
-        raise ConfigurationError("this is no key file: it is too large")
-    key = KeyFiles(settings.keys_folder).import_pool_key(
-        data, settings.passphrase, pem_passphrase=_asked(protected=protected)
-    )
-    _tell_pool(key)
-
-
-@pool.command("export")
+@keys.command("revoke")
 @click.argument("key")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--passphrase", "protected", is_flag=True, help="Ask for one to protect the file.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
 @click.pass_obj
-def pool_export(home: Path, key: str, file: Path, *, protected: bool) -> None:
-    """Write the private key of pool KEY into FILE (PEM, mode 0600), for another member.
+def revoke_key(home: Path, key: str, *, yes: bool, as_json: bool) -> None:
+    """Take back a node KEY that others may have: nothing new counts that it signs.
 
-    KEY is the pool's public key or the beginning of its fingerprint, as keys list shows them.
-    Whoever has this file can act as a member of the pool: hand it on by a safe way, and remove it.
+    KEY is a public key or the beginning of its fingerprint. The last key that goes on signing
+    cannot be revoked: rotate first.
+    """
+    owner = owner_of(settings_of(home))
+    now = SystemClock().now()
+    row = fitting(node_rows(owner), key)
+    if row["state"] == "revoked":
+        click.echo("it is revoked already: nothing was changed", err=True)
+        _tell(node_rows(owner), as_json=as_json, changed=False)
+        return
+    wanted = parse_key(row["key"])
+    after = key_life.revoked(owner.standing(), wanted, now)  # says at once where it cannot be
+    remaining = [entry.key for entry in after.keys if entry.state == "current"]
+    click.echo(
+        f"The node key   {row['fingerprint']}  {wanted}\n"
+        "will count for nothing new. Posts that it alone signed stay where they are held; nodes\n"
+        "that do not hold them will refuse them. It cannot be made current again.\n"
+        "What signs from then on:",
+        err=True,
+    )
+    for other in remaining:
+        click.echo(f"               {fingerprint(other)}  {other}", err=True)
+    click.echo(
+        "Peers learn of it from this node's document, when they next read it: at once where they\n"
+        "are told of it by roster, else when this node's messages lack the key. Whoever has the\n"
+        "stolen key can act as this node with a peer until then: call the operators of peers that\n"
+        "matter (`peers trust` there). Restart this node: its processes sign with it until then.",
+        err=True,
+    )
+    if not yes:
+        click.confirm("Go on?", abort=True, err=True)
+    revoke(owner, wanted, now)
+    _tell(node_rows(owner), as_json=as_json, changed=True)
+
+
+@keys.command("passphrase")
+@click.pass_obj
+def passphrase(home: Path) -> None:
+    """Set, change or remove the passphrase of all key files.
+
+    The present one is the setting key_passphrase; the new one is asked for, an empty one removes
+    it. Cut off in the middle, the same command again does the rest.
     """
     settings = settings_of(home)
-    pools = [row for row in _rows(settings) if row["kind"] == "pool"]
-    wanted = parse_key(_fitting(pools, key)["key"])
-    if file.exists():
-        raise ConfigurationError(f"{file} is there already")
-    passphrase = _asked(protected=protected, confirm=True)
-    pem = KeyFiles(settings.keys_folder).export_pool_key(
-        wanted, settings.passphrase, pem_passphrase=passphrase
+    files = KeyFiles(settings.keys_folder)
+    number = counted(len(files.paths()), "key file")
+    click.echo(
+        f"{number} in {settings.keys_folder} will be protected by another passphrase. Running\n"
+        "processes go on; none starts until the setting key_passphrase\n"
+        "(REPLICATOR_KEY_PASSPHRASE) has the new one.",
+        err=True,
     )
-    write_private(file, pem.decode("ascii"))
-    click.echo(f"wrote the private key of pool {fingerprint(wanted)} to {file}")
+    text: str = click.prompt(
+        "New passphrase (empty: none)",
+        default="",
+        show_default=False,
+        hide_input=True,
+        confirmation_prompt=True,
+        err=True,
+    )
+    changed, before = change_passphrase(files, settings.passphrase, text.encode() or None)
+    rest = f", {before} had it already" if before else ""
+    click.echo(f"changed {counted(changed, 'key file')}{rest}")
+    click.echo("now change the setting key_passphrase", err=True)
 
 
-def _asked(*, protected: bool, confirm: bool = False) -> bytes | None:
-    """Ask for a passphrase: on a command line every user of the machine could read it."""
-    if not protected:
-        return None
-    text: str = click.prompt("Passphrase", hide_input=True, confirmation_prompt=confirm, err=True)
-    return text.encode("utf-8")
-
-
-def _tell_pool(key: PrivateKey) -> None:
-    click.echo(f"pool {fingerprint(key.public)}  {key.public}")
-    click.echo("restart the node to use it", err=True)
-
-
-def _fitting(rows: list[dict[str, str]], key: str) -> dict[str, str]:
-    """Return the one row that ``key`` names: a public key or the beginning of a fingerprint."""
-    fitting = [row for row in rows if row["key"] == key or row["fingerprint"].startswith(key)]
-    if len(fitting) != 1:
-        raise ConfigurationError(
-            f"{len(fitting)} of these keys fit {key}; see: replicator keys list"
+def _tell_rotation(rotation: Rotation, now: int, overlap_ms: int, keys_max: int) -> None:
+    fresh = rotation.fresh.public
+    after = key_life.rotated(rotation.before, fresh, now, overlap_ms, keys_max)
+    current = current_keys(rotation.before.keys, now)
+    for entry in rotation.before.keys:
+        if entry.key in current:
+            click.echo(f"The node key   {fingerprint(entry.key)}  {entry.key}", err=True)
+    end = iso(now + overlap_ms)
+    click.echo(f"gets beside it {fingerprint(fresh)}  {fresh}", err=True)
+    if overlap_ms:
+        click.echo(
+            f"Until {end} both sign every message, answer and post, so every peer\n"
+            "goes on taking them. Peers learn the new key from this node's document, which both\n"
+            "sign: by roster within some ten minutes, others when they next look. From then on\n"
+            "only the new key signs; the old one counts for the posts it signed.",
+            err=True,
         )
-    return fitting[0]
+    else:
+        click.echo(
+            "Without an overlap the old key signs nothing more: peers see another key until they\n"
+            "have read this node's document, which the old key signs too.",
+            err=True,
+        )
+    click.echo(
+        "A peer that was away for the whole overlap sees a changed key; where it cannot follow,\n"
+        "its operator compares the fingerprint above and runs `peers trust`.\n"
+        "Restart this node: processes that run now go on with the old key alone.",
+        err=True,
+    )
+    listed = {entry.key for entry in after.keys}
+    for entry in rotation.before.keys:
+        if entry.key not in listed:
+            click.echo(
+                f"The list is full: {fingerprint(entry.key)} is left out, and posts that it alone\n"
+                "signed are refused by nodes that meet this one later.",
+                err=True,
+            )
 
 
-def _rows(settings: Settings) -> list[dict[str, str]]:
-    held = KeyFiles(settings.keys_folder).load(settings.passphrase)
-    return [
-        {"kind": kind, "fingerprint": fingerprint(key.public), "key": key.public}
-        for kind, some in (("node", held.node), ("pool", held.pools))
-        for key in some
-    ]
+def _tell(rows: list[Row], *, as_json: bool, changed: bool) -> None:
+    if as_json:
+        emit({"changed": changed, "keys": rows})
+    else:
+        show_rows(rows)
+    if changed:
+        click.echo("restart the node now", err=True)
+
+
+def _rows(settings: Settings) -> list[Row]:
+    owner = owner_of(settings)
+    return [*node_rows(owner), *pool_rows(owner)]

@@ -19,7 +19,7 @@ _HERE: Final = "replicator.cli"
 _IS_IT_UP: Final = "is the node up? start it: replicator up; if it is: replicator doctor"
 COMMANDS: Final = {
     "init": Entry(f"{_HERE}.init:init", "Make a node: home, keys, settings, database."),
-    "keys": Entry(f"{_HERE}.keys:keys", "Show and make node keys and pool keys."),
+    "keys": Entry(f"{_HERE}.keys:keys", "Show, make and take back node keys and pool keys."),
     "peers": Entry(f"{_HERE}.peers:peers", "Add, show, pause, probe and forget peers."),
     "queue": Entry(f"{_HERE}.queue:queue", "Show what waits to be fetched, and dead letters."),
     "publish": Entry(f"{_HERE}.publish:publish", "Publish posts from a file of JSON lines."),

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from replicator.errors import ConfigurationError
+from replicator.limits import Limits
 from replicator.protocol.announcement import AnnouncedKey, Announcement, current_keys
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.rules.trust import KeyState
@@ -124,6 +125,20 @@ def heirs_of(taken: Mapping[KeyText, KeyText], held: Collection[KeyText]) -> dic
             if place in held:
                 found[old] = place
     return found
+
+
+def check_signers(node_keys: int, pools: int, limits: Limits) -> None:
+    """Require that so many keys can sign one message and one post.
+
+    Raises:
+        ConfigurationError: they cannot; says what to do.
+    """
+    most = min(limits.envelope_signatures_max, limits.post_signatures_max)
+    if node_keys + pools > most:
+        raise ConfigurationError(
+            f"{node_keys} node keys that sign and {pools} pool keys are more than the {most} that "
+            "sign a message: leave a pool, or wait for the end of a rotation"
+        )
 
 
 def _fitting(entries: list[AnnouncedKey], keys_max: int) -> list[AnnouncedKey]:

@@ -75,7 +75,7 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliHome:
 
 def test_a_passphrase_protects_every_key_and_opens_them_again(guarded: CliHome) -> None:
     guarded("keys", "pool", "new")
-    guarded("keys", "new", "--yes")
+    guarded("keys", "rotate", "--yes")
     pems = [file.read_text() for file in (guarded.path / "keys").glob("*.pem")]
     assert len(pems) == 3
     assert all("ENCRYPTED" in pem for pem in pems)
