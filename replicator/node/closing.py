@@ -18,8 +18,9 @@ from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.health import ask
 from replicator.node.intake import Judged, judge
 from replicator.node.objections import objections
+from replicator.node.pages import refs_of
 from replicator.node.ports import Incoming, Peer, Wanted
-from replicator.node.pull import refs_of
+from replicator.node.quarantine import muted, set_aside
 from replicator.protocol.ids import Digest, KeyText
 from replicator.protocol.messages import Get, GetAnswer
 from replicator.protocol.post import Post, Ref
@@ -104,6 +105,7 @@ class _Closing:
                 return False
             visible = self._visible(batch)
             asked = {digest for digest in batch if digest not in visible}
+            asked -= muted(self._node, self._peer.id, asked)
             if asked:
                 self._look_at(asked)
         return True
@@ -171,6 +173,7 @@ class _Closing:
         sender = Sender(pinned=True, pools=node.identity.reach(heard.pools | peer.pools))
         judged = judge(_reading_large_posts(node), answer.models or (), peer.id, sender)
         expected = [item for item in judged if item.digest in asked]
+        set_aside(node, expected)
         held, decided = self._known(expected)
         incoming = [
             item.incoming for item in expected if item.incoming is not None and self._fits(item)

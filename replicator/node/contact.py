@@ -12,6 +12,7 @@ from replicator.errors import BadAnswer, KeyChanged, Malformed, WorkUnavailable
 from replicator.node.context import Node
 from replicator.node.doorbells import due_now
 from replicator.node.health import forgive as close_breaker
+from replicator.node.quarantine import origin_pinned
 from replicator.node.repair import repair_soon
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import KeyText, NodeId
@@ -68,8 +69,11 @@ def accept(node: Node, introduction: Introduction) -> None:
         raise KeyChanged(f"{document.id} is pinned here under another key")
     now = node.clock.now()
     node.store.add_peer(document.id, introduction.address, now)
-    node.store.pin(document.id, keys, "address", now)
+    is_new = node.store.pin(document.id, keys, "address", now)
     forgive(node, document.id)
+    if is_new and node.policy.put == "peers":
+        # otherwise what the pool did not sign is not taken, whoever its origin is
+        origin_pinned(node, document.id, f"{document.id} is known")
 
 
 def trust(node: Node, peer: NodeId, keys: Collection[KeyText]) -> None:
@@ -79,6 +83,7 @@ def trust(node: Node, peer: NodeId, keys: Collection[KeyText]) -> None:
     """
     node.store.repin(peer, keys, node.clock.now())
     forgive(node, peer)
+    origin_pinned(node, peer, f"other keys of {peer} are trusted")
     with suppress(WorkUnavailable):
         repair_soon(node)
 

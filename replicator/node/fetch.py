@@ -29,6 +29,7 @@ from replicator.node.floors import floors
 from replicator.node.health import ask, items_max, reachable
 from replicator.node.intake import Judged, judge
 from replicator.node.ports import FetchLease, Incoming, Peer, Settlement
+from replicator.node.quarantine import set_aside
 from replicator.node.turns import turn
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.messages import Get, GetAnswer
@@ -122,8 +123,10 @@ def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement,
         judged = judge(node, answer.models or (), peer.id, sender)
         incoming = _asked_for(judged, wanted)
         node.store.add(incoming, node.clock.now())
-        absent = {entry.digest for entry in answer.missing}
-        outcome = _settlement(node, lease, known, judged, absent | expired)
+        aside = set_aside(node, [item for item in judged if item.digest in wanted])
+        # what waits for its origin is not asked of this holder again; others may give it signed
+        absent = {entry.digest for entry in answer.missing} | expired | aside
+        outcome = _settlement(node, lease, known, judged, absent)
     elif expired:
         outcome = Settlement(done=tuple(known), missing=tuple(expired - known))
     node.work.settle(lease, outcome, node.clock.now())

@@ -8,17 +8,20 @@ first without its origin's signature could not be passed on to who has pinned th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from replicator.errors import Malformed
 from replicator.node.context import Node
 from replicator.node.objections import objections
-from replicator.node.ports import Incoming
+from replicator.node.ports import Incoming, Waiting
 from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId, origin_of
 from replicator.protocol.post import Post, SignedContent, post_of
 from replicator.protocol.signing import verify_posts
 from replicator.rules import policy, taking, trust
+
+UNKNOWN_ORIGIN: Final = "unknown-origin"
+"""The objection to a post whose origin is not pinned here, and that no pool of ours signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,14 @@ class Judged:
         incoming: what to store, or None where it is not to be stored.
         known: decided here before, with nothing new in it.
         objection: why it is not taken, or None.
+        waiting: what to keep in quarantine: nothing but its origin is unknown here.
     """
 
     post: Post | None
     incoming: Incoming | None = None
     known: bool = False
     objection: str | None = None
+    waiting: Waiting | None = None
 
     @property
     def digest(self) -> Digest | None:
@@ -72,6 +77,21 @@ def judge(
             objection = against.get(post.digest)
             results.append(_judge_verified(node, post, deliverer, sender, pins, objection))
     return results
+
+
+def judge_again(
+    node: Node, posts: Sequence[Post], deliverer: NodeId, sender: policy.Sender
+) -> list[Judged]:
+    """Judge posts whose signatures were verified before; otherwise as `judge`."""
+    stale = _nothing_new(node, posts)
+    pins = _origin_pins(node, posts)
+    against = objections(node, [post.ref for post in posts])
+    return [
+        Judged(post, known=True)
+        if post.digest in stale
+        else _judge_verified(node, post, deliverer, sender, pins, against.get(post.digest))
+        for post in posts
+    ]
 
 
 def read_post(node: Node, item: Any) -> Post | str:
@@ -122,11 +142,12 @@ def _judge_verified(
 ) -> Judged:
     held = trust.pools_that_count(node.identity.pools, node.identity.heirs, sender.pools)
     pools = trust.pools_of(post, held)
-    objection = (
-        trust.authentic(post, pins.get(origin_of(post.id), {}), held)
-        or taking.scope_objection(pools, sender, node.policy)
-        or objection
-    )
+    forged = trust.authentic(post, pins.get(origin_of(post.id), {}), held)
+    objection = taking.scope_objection(pools, sender, node.policy) or objection
+    if forged == UNKNOWN_ORIGIN and objection is None:
+        waiting = Waiting(post, deliverer, sender.pools)
+        return Judged(post, objection=UNKNOWN_ORIGIN, waiting=waiting)
+    objection = forged or objection
     if objection is not None:
         return Judged(post, objection=objection)
     return Judged(post, Incoming(post, deliverer, pools, entry_pools=pools - sender.pools))

@@ -3,41 +3,40 @@
 A cursor moves only in the transaction that stores, decides or records as a gap every ref before
 it, so that losing all of Redis loses nothing. A page of mostly unknown refs is followed by a page
 of models (history is on its way: one round trip instead of two), a page of mostly known posts by
-a page of refs. Pages after the present one are asked for and verified while it is being stored.
+a page of refs. Pages after the present one are asked for and verified while it is being stored. A
+run that reaches the end of the log goes on with backfills from that peer.
 
 A long way through a log, as that of a new node, is noted as progress, for people and so that
 repair waits for its end. The note is work state: the cursor alone says where to go on.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import structlog
 
-from replicator.errors import (
-    BadAnswer,
-    CursorConflict,
-    ErrorCode,
-    Malformed,
-    PeerRefused,
-    ReplicatorError,
-)
+from replicator.errors import CursorConflict, ErrorCode, PeerRefused, ReplicatorError
+from replicator.node.backfilling import WentOn, go_on
 from replicator.node.context import Node
 from replicator.node.conversation import Heard
 from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.health import ask, reachable
-from replicator.node.intake import Judged, judge
-from replicator.node.objections import objections
-from replicator.node.ports import Peer, Pending, Wanted
+from replicator.node.pages import (
+    Page,
+    judged_page,
+    left_over,
+    mostly_new,
+    page_of,
+    queue_refs,
+    refs_of,
+)
+from replicator.node.ports import Peer, Pending
 from replicator.node.progress import Way
 from replicator.node.turns import turn
-from replicator.protocol import codec
 from replicator.protocol.ids import Cursor, NodeId
-from replicator.protocol.messages import Pull, PullAnswer
-from replicator.protocol.post import Ref
-from replicator.rules.policy import LASTING, Sender
+from replicator.protocol.messages import Pull
 
 log = structlog.get_logger()
 
@@ -54,6 +53,7 @@ class Pulled:
     pages: int = 0
     stored: int = 0
     wanted: int = 0
+    backfilled: int = 0
     more: bool = False
     ended: str = "done"
 
@@ -82,7 +82,7 @@ def requeue_gaps(node: Node, peer_id: NodeId) -> int:
     holder of many must not keep its own log from being pulled for ever.
     """
     gaps = node.store.gaps(peer_id, node.limits.items_max)
-    refused = {ref.digest for ref in _queue(node, peer_id, gaps)} if gaps else set()
+    refused = {ref.digest for ref in queue_refs(node, peer_id, gaps)} if gaps else set()
     if not refused:
         return len(gaps)
     letters = node.work.dead(node.limits.dead_letters_max)
@@ -91,26 +91,21 @@ def requeue_gaps(node: Node, peer_id: NodeId) -> int:
     return len(gaps) - len(dead)
 
 
-def _queue(node: Node, peer_id: NodeId, refs: Sequence[Ref]) -> list[Ref]:
-    """Queue refs and ring for them; return those that the queue did not take."""
-    taken = node.work.want(peer_id, refs, node.clock.now())
-    ring(node, "fetch", [peer_id], f"{len(refs)} refs")
-    refused = (Wanted.FULL, Wanted.DEAD)
-    return [ref for ref, outcome in zip(refs, taken, strict=True) if outcome in refused]
-
-
 def _guarded_run(node: Node, peer_id: NodeId) -> Pulled:
     peer = node.store.peer(peer_id)
     if peer is None or not reachable(node, peer):
         return Pulled(peer_id, ended="not reachable")
     way = Way(node, peer)
-    run = _Run(node, peer, node.clock.monotonic() + node.limits.slice_seconds, way)
-    more, ended = False, "done"
+    deadline = node.clock.monotonic() + node.limits.slice_seconds
+    run = _Run(node, peer, deadline, way)
+    more, ended, filled = False, "done", WentOn()
     try:
         run.pages()
         way.ends(run.stored, more=run.more)
+        if not run.more:
+            filled = go_on(node, peer, deadline)
         # pages without end that bring nothing wait for the next turn: no peer keeps a worker busy
-        more = run.more and bool(run.stored or run.wanted)
+        more = filled.more or (run.more and bool(run.stored or run.wanted))
     except CursorConflict:
         ended = "overtaken"
     except PeerRefused as refusal:
@@ -118,18 +113,8 @@ def _guarded_run(node: Node, peer_id: NodeId) -> Pulled:
     except ReplicatorError as error:
         log.info("pull.stopped", peer=peer_id, reason=str(error))
         ended = type(error).__name__
-    return Pulled(peer_id, run.asked, run.stored, run.wanted, more, ended)
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """A page whose posts are judged; nothing of it is stored yet. ``before``: asked from there."""
-
-    before: Cursor | None
-    after: Cursor
-    refs: Sequence[Ref]
-    judged: Sequence[Judged]
-    remaining: int | None = None
+    pages, wanted = run.asked + filled.pages, run.wanted + filled.wanted
+    return Pulled(peer_id, pages, run.stored, wanted, filled.stored, more, ended)
 
 
 class _Run:
@@ -151,7 +136,7 @@ class _Run:
 
     def pages(self) -> None:
         """Take page after page until there is no more, or the slice is over."""
-        judging: Pending[_Page] | None = None
+        judging: Pending[Page] | None = None
         try:
             for before, heard in self._answers():
                 following = self._judge(before, heard)
@@ -170,8 +155,10 @@ class _Run:
         while coming is not None:
             heard = coming.result()
             self.asked += 1
-            answer = _page_of(heard)
-            if self._want == "refs" and self._mostly_new(refs_of(answer.refs or ())):
+            answer = page_of(heard)
+            if self._want == "refs" and mostly_new(
+                self._node, self._peer.id, refs_of(answer.refs or ())
+            ):
                 self._want = "models"
                 coming = self._ask(after)
                 continue
@@ -192,18 +179,15 @@ class _Run:
             partial(ask, self._node, self._peer, request, expected=_RESTART_ON)
         )
 
-    def _judge(self, before: Cursor | None, heard: Heard) -> Pending[_Page]:
-        return self._node.background.submit(partial(_judged, self._node, self._peer, before, heard))
+    def _judge(self, before: Cursor | None, heard: Heard) -> Pending[Page]:
+        return self._node.background.submit(
+            partial(judged_page, self._node, self._peer, before, heard)
+        )
 
-    def _mostly_new(self, refs: Sequence[Ref]) -> bool:
-        return 2 * len(self._node.store.known({ref.digest for ref in refs})) < len(refs)
-
-    def _take(self, page: _Page) -> None:
+    def _take(self, page: Page) -> None:
         """Commit one page with its cursor."""
         node, peer = self._node, self._peer
-        incoming = [item.incoming for item in page.judged if item.incoming is not None]
-        objected = [item.post.ref for item in page.judged if item.post and item.objection]
-        gaps = _worth_fetching(node, [*page.refs, *objected])
+        incoming, gaps = page.incoming, left_over(node, peer.id, page)
         self._way.goes_on(self.stored + len(incoming), page.remaining)
         # from where it was asked for: no page before it can be passed over
         node.store.record_pull(
@@ -215,37 +199,8 @@ class _Run:
         if 2 * (len(incoming) + len(gaps)) < len(page.judged):
             self._want = "refs"
         if gaps:
-            _queue(node, peer.id, gaps)
+            queue_refs(node, peer.id, gaps)
         ring_lanes(node, incoming)
-
-
-def _page_of(heard: Heard) -> PullAnswer:
-    if not isinstance(heard.answer, PullAnswer):
-        raise BadAnswer("pull was answered with something else than a page")
-    return heard.answer
-
-
-def _judged(node: Node, peer: Peer, before: Cursor | None, heard: Heard) -> _Page:
-    answer = _page_of(heard)
-    sender = Sender(pinned=True, pools=node.identity.reach(heard.pools | peer.pools))
-    judged = judge(node, answer.models or (), peer.id, sender)
-    return _Page(before, answer.cursor, refs_of(answer.refs or ()), judged, answer.remaining)
-
-
-def refs_of(items: Sequence[Any]) -> list[Ref]:
-    """Read the refs of an answer; raise `BadAnswer` where one is none."""
-    try:
-        return [codec.read(item, Ref) for item in items]
-    except Malformed as error:
-        raise BadAnswer(f"an answer holds a bad ref: {error}") from error
-
-
-def _worth_fetching(node: Node, refs: Sequence[Ref]) -> list[Ref]:
-    """Return refs that are not decided here and that a fetch could bring."""
-    known = node.store.known({ref.digest for ref in refs})
-    new = [ref for ref in refs if ref.digest not in known]
-    against = objections(node, new)
-    return [ref for ref in new if against.get(ref.digest) not in LASTING]
 
 
 def _refused(node: Node, peer: Peer, run: _Run, refusal: PeerRefused) -> tuple[bool, str]:

@@ -11,9 +11,10 @@ from typing import Any
 from replicator.errors import ErrorCode, Malformed, Refusal, StoreFull
 from replicator.node.context import Node
 from replicator.node.doorbells import ring, ring_lanes
-from replicator.node.intake import Judged, judge, read_post
+from replicator.node.intake import UNKNOWN_ORIGIN, Judged, judge, read_post
 from replicator.node.objections import objections
 from replicator.node.ports import Added, Query, Wanted
+from replicator.node.quarantine import muted, set_aside
 from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId
 from replicator.protocol.messages import (
@@ -160,14 +161,17 @@ def _take(node: Node, items: Sequence[Any], sender_id: NodeId, sender: Sender) -
     judged = judge(node, items, sender_id, sender)
     incoming = [item.incoming for item in judged if item.incoming is not None]
     added = iter(node.store.add(incoming, node.clock.now()) if incoming else ())
-    results = [_put_result(item, added) for item in judged]
+    aside = set_aside(node, judged)
+    results = [_put_result(item, added, aside) for item in judged]
     ring_lanes(node, incoming)
     return results
 
 
-def _put_result(item: Judged, added: Any) -> PutItem:
+def _put_result(item: Judged, added: Any, aside: set[Digest]) -> PutItem:
     if item.known:
         return PutItem(PutResult.KNOWN, digest=item.digest)
+    if item.digest in aside and item.waiting is not None:
+        return PutItem(PutResult.LATER, digest=item.digest, reason=UNKNOWN_ORIGIN)
     if item.incoming is None:
         return PutItem(PutResult.REFUSED, digest=item.digest, reason=item.objection)
     outcome = _RESULT_OF[next(added)]
@@ -181,7 +185,9 @@ def _put_refs(
     readable = {ref.digest: ref for ref in refs if isinstance(ref, Ref)}
     known = node.store.known(readable)
     against = objections(node, readable.values())
-    wanted = [ref for ref in readable.values() if ref.digest not in known | against.keys()]
+    new = readable.keys() - known - against.keys()
+    aside = muted(node, sender_id, new)
+    wanted = [ref for digest, ref in readable.items() if digest in new - aside]
     holder = node.store.peer(sender_id)
     reachable = holder is not None and holder.address is not None
     queued = _queue(node, sender_id, wanted, full=full) if reachable else {}
@@ -194,6 +200,8 @@ def _put_refs(
         elif ref.digest in against:
             reason = against[ref.digest]
             results.append(PutItem(PutResult.REFUSED, digest=ref.digest, reason=reason))
+        elif ref.digest in aside:
+            results.append(PutItem(PutResult.LATER, digest=ref.digest, reason=UNKNOWN_ORIGIN))
         elif queued.get(ref.digest) is Wanted.QUEUED and not full:
             results.append(PutItem(PutResult.WANTED, digest=ref.digest))
         elif reachable or full:

@@ -2,7 +2,9 @@
 
 What pulls left open is queued again, in case Redis forgot it; posts that are not kept any more go;
 members that nobody has heard of for long are forgotten, and dead letters of posts that came from
-elsewhere meanwhile. Each part is bounded, and what it does not finish is done in the next round.
+elsewhere meanwhile. Posts whose origin became known leave the quarantine, and held ones are shown
+in a pool whose key came after them. Each part is bounded, and what it does not finish is done in
+the next round.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from replicator.node import dead_letters, retention, roster
+from replicator.node import dead_letters, own_log, quarantine, retention, roster
 from replicator.node.context import Node
 from replicator.node.health import reachable
 from replicator.node.pull import requeue_gaps
@@ -21,12 +23,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class KeptUp:
-    """What one round did: gaps queued; expired items, members and dead letters removed."""
+    """What one round did: gaps queued; expired items, members and dead letters removed; posts let
+    out of quarantine, and shown in a pool whose key came after them."""
 
     gaps: int = 0
     expired: int = 0
     members: int = 0
     letters: int = 0
+    released: int = 0
+    shown: int = 0
 
 
 def upkeep(node: Node) -> KeptUp:
@@ -59,5 +64,7 @@ _PARTS: Final[Mapping[str, Callable[[Node], int]]] = {
     "members": roster.drop_old,
     "letters": dead_letters.drop_known,
     "gaps": _requeue,
+    "shown": own_log.fill,
+    "released": quarantine.release,
 }
 """In this order: what has expired is neither queued nor asked for again."""

@@ -14,9 +14,7 @@ from replicator.errors import CursorConflict
 from replicator.node.ports import Backfill
 from replicator.protocol.ids import Cursor, NodeId
 
-_SQL: Final = (
-    "SELECT id, peer, query, cursor, reason, created_at, posts, remaining FROM backfill"
-)
+_SQL: Final = "SELECT id, peer, query, cursor, reason, created_at, posts, remaining FROM backfill"
 _ANEW_SQL: Final = (
     "UPDATE backfill SET cursor = NULL, posts = 0, remaining = NULL, created_at = ?, reason = ? "
     "WHERE peer = ? AND query = ?"

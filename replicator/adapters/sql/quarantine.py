@@ -85,7 +85,8 @@ def _seen(
 
 def _counts(connection: Connection) -> dict[NodeId, tuple[int, int]]:
     return {
-        NodeId(node): (int(count), int(size)) for node, count, size in rows_of(connection, _COUNT_SQL)
+        NodeId(node): (int(count), int(size))
+        for node, count, size in rows_of(connection, _COUNT_SQL)
     }
 
 
@@ -170,21 +171,13 @@ def read_entries(connection: Connection, after: int, limit: int) -> list[Waiting
 
 def read_copies(connection: Connection, ids: Collection[int]) -> dict[int, Waiting]:
     """Return copies by number."""
-    return {row[0]: _copy(*row[1:]) for row in rows_among(connection, _COPY_SQL, "id", "bigint", ids)}
+    return {row[0]: _copy(row) for row in rows_among(connection, _COPY_SQL, "id", "bigint", ids)}
 
 
-def _copy(
-    post_id: str,
-    digest: bytes,
-    published: int,
-    deliverer: str,
-    pools: str,
-    signatures: bytes,
-    content: bytes,
-) -> Waiting:
-    post = Post(
-        GlobalId(post_id), Digest(digest.hex()), published, content, unpack_signatures(signatures)
-    )
+def _copy(row: Any) -> Waiting:
+    _, post_id, digest, published, deliverer, pools, signatures, content = row
+    name = Digest(digest.hex())
+    post = Post(GlobalId(post_id), name, published, content, unpack_signatures(signatures))
     return Waiting(post, NodeId(deliverer), _pools(pools))
 
 

@@ -36,12 +36,12 @@ class BackfillStore(Protocol):
         """Commit one page: its posts, what could not be had yet (as `record_pull`), the cursor.
 
         Raises:
-            CursorConflict: the backfill is not at ``job.cursor`` any more, or gone; nothing is saved.
+            CursorConflict: it is not at ``job.cursor`` any more, or gone; nothing is saved.
             StoreFull: no room; nothing is saved.
         """
 
     def end_backfill(self, job: Backfill) -> None:
-        """Forget one that is at its end; raise `CursorConflict` where it is not at ``job.cursor``."""
+        """Forget one at its end; raise `CursorConflict` where it is not at ``job.cursor``."""
 
     def filled(self) -> set[str]:
         """Return for what backfills were started (see `note_filled`)."""

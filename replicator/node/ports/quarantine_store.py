@@ -36,7 +36,7 @@ class QuarantineStore(Protocol):
         """Forget copies by their numbers."""
 
     def expire_waiting(self, before: int) -> int:
-        """Forget copies noted before ``before`` (ms), or decided here meanwhile; return how many."""
+        """Forget copies noted before ``before`` (ms), or decided meanwhile; return how many."""
 
     def waiting_origins(self) -> list[WaitingOrigin]:
         """Return what waits, by origin. For people: reads an index of all copies."""
