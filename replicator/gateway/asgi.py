@@ -132,14 +132,22 @@ async def _gone(receive: Receive) -> None:
         pass
 
 
+def complete(
+    status: int, headers: Sequence[tuple[str, str]], body: bytes
+) -> tuple[Message, Message]:
+    """Return the messages of a complete answer of known length."""
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+    raw.append((b"content-length", str(len(body)).encode("ascii")))
+    start = {"type": "http.response.start", "status": status, "headers": raw}
+    return start, {"type": "http.response.body", "body": body}
+
+
 async def send_bytes(
     send: Send, status: int, headers: Sequence[tuple[str, str]], body: bytes
 ) -> None:
     """Send a complete answer of known length."""
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
-    raw.append((b"content-length", str(len(body)).encode("ascii")))
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})
+    for message in complete(status, headers, body):
+        await send(message)
 
 
 async def send_error(

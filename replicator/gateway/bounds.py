@@ -1,6 +1,6 @@
-"""What keeps the gateway's memory and work bounded: a rate per address, and requests in flight.
+"""What keeps the gateway's memory and work bounded: rates, and requests in flight.
 
-Pure: time is an argument, in seconds of a clock that never goes back. Both objects belong to one
+Pure: time is an argument, in seconds of a clock that never goes back. The objects belong to one
 event loop and are not meant for threads.
 """
 
@@ -8,6 +8,7 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 from replicator.errors import ErrorCode, Refusal
 
@@ -15,6 +16,7 @@ RETRY_SECONDS = 1
 """What a refusal for want of room tells the asker: room comes back within a second or two."""
 
 
+@lru_cache(maxsize=4096)
 def address_group(host: str | None) -> str:
     """Return what one rate is kept for: an IPv4 address, or the /64 an IPv6 address lies in.
 
@@ -31,24 +33,38 @@ def address_group(host: str | None) -> str:
     return str(ipaddress.ip_network((address, 64), strict=False))
 
 
-class AddressRates:
-    """A token bucket per address; at most ``addresses_max`` of them are remembered.
+class Rates:
+    """A token bucket per name; at most ``names_max`` of them are remembered.
 
     Args:
         per_second: tokens that come back per second.
         burst: tokens of a full bucket.
-        addresses_max: buckets kept. The least recently used is forgotten, and so refilled: with
-            that many addresses at hand a sender passes anyway.
+        names_max: buckets kept. The least recently used is forgotten, and so refilled: with that
+            many addresses at hand a sender passes anyway.
     """
 
-    def __init__(self, per_second: float, burst: int, addresses_max: int) -> None:
+    def __init__(self, per_second: float, burst: int, names_max: int) -> None:
         self._per_second = per_second
         self._burst = float(burst)
-        self._addresses_max = addresses_max
+        self._names_max = names_max
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._buckets)
+
+    def allows(self, name: str, now: float) -> bool:
+        """Count one request of ``name``; False, and nothing counted, where its bucket is empty."""
+        tokens, since = self._buckets.pop(name, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - since) * self._per_second)
+        allowed = tokens >= 1.0
+        self._buckets[name] = (tokens - 1.0 if allowed else tokens, now)
+        if len(self._buckets) > self._names_max:
+            self._buckets.popitem(last=False)
+        return allowed
+
+
+class AddressRates(Rates):
+    """The rates of addresses."""
 
     def take(self, address: str, now: float) -> None:
         """Count one request of ``address``.
@@ -56,13 +72,7 @@ class AddressRates:
         Raises:
             Refusal: ``busy`` where its bucket is empty.
         """
-        tokens, since = self._buckets.pop(address, (self._burst, now))
-        tokens = min(self._burst, tokens + (now - since) * self._per_second)
-        allowed = tokens >= 1.0
-        self._buckets[address] = (tokens - 1.0 if allowed else tokens, now)
-        if len(self._buckets) > self._addresses_max:
-            self._buckets.popitem(last=False)
-        if not allowed:
+        if not self.allows(address, now):
             raise Refusal(
                 ErrorCode.BUSY, "too many requests from this address", retry_after=RETRY_SECONDS
             )

@@ -64,26 +64,25 @@ class Door:
         except Unavailable as error:
             return self.refuse(Refused(busy(error)), request.media_type)
         if isinstance(verdict, Admitted):
-            objection = self._store(verdict, request)
-            if objection is None:
+            refused = self._store(verdict, request)
+            if refused is None:
                 return verdict.receipt
-            verdict = Refused(objection, asker_of(verdict.receipt))
+            verdict = refused
         self._note(verdict)
         return self.refuse(verdict, request.media_type)
 
-    def _store(self, admitted: Admitted, request: Request) -> Refusal | None:
+    def _store(self, admitted: Admitted, request: Request) -> Refused | None:
         receipt = admitted.receipt
         try:
             body = request.body
             if "content-encoding" in request.headers:
                 body = inflate(body, self._node.limits.message_bytes_max)
-            if self._node.work.admit(receipt, admitted.nonce, body, request.received_at):
-                return None
+            entry = self._node.work.admit(receipt, admitted.nonce, body, request.received_at)
         except Refusal as refusal:
-            return refusal
+            return Refused(refusal, asker_of(receipt))
         except Unavailable as error:
-            return busy(error)
-        return Refusal(ErrorCode.REPLAYED, "the nonce was used before; sign the request again")
+            return Refused(busy(error), asker_of(receipt))
+        return None if entry else admission.refused_entry(entry, receipt)
 
     def _note(self, refused: Refused) -> None:
         """Keep what a verified sender was refused; the words of strangers are not worth keeping."""

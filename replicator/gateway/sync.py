@@ -1,12 +1,19 @@
 """The listener for peers: POST /v1/sync, GET /v1/node and GET /healthz, as plain ASGI.
 
-A request is checked in the order of the checks' cost: header, media type, rate of its address,
-room, body; then, in a thread, envelope, pin and nonce (`replicator.node.admission`). Only then a
-worker hears of it. The request is held open by a future until the worker's reply arrives, its
-deadline passes (``busy``), or the client goes away; each of these frees all it held.
+A request is checked in the order of the checks' cost: rate of its sender, header, media type, rate
+of its address, room, body; then, in a thread, envelope, pin, nonce and the sender's rate at all
+gateways (`replicator.node.admission`). Only then a worker hears of it. The request is held open by
+a future until the worker's reply arrives, its deadline passes (``busy``), or the client goes away;
+each of these frees all it held.
 
 Answers made before the signature was verified are complete answer documents in the type of the
 request, but unsigned. Nothing of a request's body or headers is logged.
+
+A flood is answered ``busy`` from prepared bytes, before anything else is looked at. Who is said to
+send is unproved there, so the rate is of an address and a claim together: nobody uses up another's
+from elsewhere. Claims that are refused do not count for their address, or one flooding node would
+shut out all others behind it. The body of such a request is read and dropped by the connection,
+within its bounds, and the connection is kept: the answer arrives, and is cheaper than a new one.
 """
 
 import asyncio
@@ -19,9 +26,11 @@ import structlog
 from replicator.errors import ErrorCode, Refusal, Unavailable
 from replicator.gateway.asgi import (
     Disconnected,
+    Message,
     Receive,
     Scope,
     Send,
+    complete,
     inflated_size,
     read_body,
     read_headers,
@@ -29,11 +38,11 @@ from replicator.gateway.asgi import (
     send_error,
     unless_gone,
 )
-from replicator.gateway.bounds import RETRY_SECONDS, AddressRates, InFlight, address_group
+from replicator.gateway.bounds import RETRY_SECONDS, AddressRates, InFlight, Rates, address_group
 from replicator.gateway.door import Door, Request, asker_of, busy
 from replicator.gateway.pages import Pages
-from replicator.gateway.waiting import Publisher, Waiting
-from replicator.node.admission import Refused
+from replicator.gateway.waiting import Publisher, Turns, Waiting
+from replicator.node.admission import Refused, refuse
 from replicator.node.context import Node
 from replicator.node.ports import Receipt, Reply, Ring
 from replicator.protocol import codec, http_status
@@ -42,6 +51,8 @@ from replicator.protocol.compression import GZIP
 log = structlog.get_logger(__name__)
 
 
+_CLAIM_BYTES_MAX: Final = 253
+"""Of a sender's id: what is longer is none."""
 _METHODS: Final = {
     "/v1/sync": ("POST",),
     "/v1/node": ("GET", "HEAD"),
@@ -54,6 +65,13 @@ class SyncApp:
 
     def __init__(self, node: Node, waiting: Waiting, gateway: str, executor: Executor) -> None:
         limits = node.limits
+        self._busy = prepared_busy(node)
+        self._claims = Rates(
+            limits.peer_requests_per_second,
+            limits.peer_burst_requests_max,
+            limits.addresses_max,
+        )
+        self._turns = Turns(max(1, limits.gateway_threads // 2))
         self._node = node
         self._waiting = waiting
         self._door = Door(node, gateway)
@@ -107,13 +125,19 @@ class SyncApp:
         await send_bytes(send, page.status, page.headers, page.body)
 
     async def _sync(self, scope: Scope, receive: Receive, send: Send) -> None:
+        claim = _claim_of(scope)
+        if not self._claims.allows(claim, self._node.clock.monotonic()):
+            start, end = self._busy[_is_xml(scope)]
+            await send(start)
+            await send(end)
+            return
         try:
-            reply = await self._answer(scope, receive)
+            reply = await self._answer(scope, receive, claim)
         except Disconnected:
             return
         await send_bytes(send, reply.status, reply.headers, reply.body)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+    async def _answer(self, scope: Scope, receive: Receive, claim: str) -> Reply:
         limits = self._node.limits
         media_type = codec.JSON
         try:
@@ -132,7 +156,7 @@ class SyncApp:
                 if "content-encoding" in headers:
                     hold.grow(max(0, inflated_size(body, limits.message_bytes_max) - len(body)))
                 request = Request(headers, body, media_type, self._node.clock.now())
-                return await self._serve(request, receive)
+                return await self._serve(request, receive, claim)
         except Refusal as refusal:
             return self._door.refuse(Refused(refusal), media_type)
         except Disconnected:
@@ -147,12 +171,12 @@ class SyncApp:
         address = address_group(client[0] if client else None)
         self._rates.take(address, self._node.clock.monotonic())
 
-    async def _serve(self, request: Request, receive: Receive) -> Reply:
+    async def _serve(self, request: Request, receive: Receive, claim: str) -> Reply:
         """Admit a request and hold it until its worker answered; raise `Refusal` or end it."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._node.limits.answer_seconds
         try:
-            async with asyncio.timeout_at(end):
+            async with asyncio.timeout_at(end), self._turns.take(claim):
                 admitted = await loop.run_in_executor(self._executor, self._door.admit, request)
         except TimeoutError:
             raise busy(TimeoutError("admission took too long")) from None
@@ -180,6 +204,37 @@ class SyncApp:
             self._publisher.ring(ring, answer)
             seconds = end - asyncio.get_running_loop().time()
             return await unless_gone(receive, answer, seconds)
+
+
+def prepared_busy(node: Node) -> tuple[tuple[Message, Message], tuple[Message, Message]]:
+    """Return the ASGI messages of an unsigned ``busy`` in JSON, and those in XML."""
+    refused = Refused(
+        Refusal(ErrorCode.BUSY, "too many requests of this sender", retry_after=RETRY_SECONDS)
+    )
+
+    def messages(media_type: str) -> tuple[Message, Message]:
+        reply = refuse(node, refused, token="", media_type=media_type)
+        return complete(reply.status, reply.headers, reply.body)
+
+    return messages(codec.JSON), messages(codec.XML)
+
+
+def _claim_of(scope: Scope) -> str:
+    """Return the address of a request and who it says sends it, as one name."""
+    client = scope.get("client")
+    sender = b""
+    for name, value in scope["headers"]:
+        if name == b"replicator-sender":
+            sender = value[:_CLAIM_BYTES_MAX]
+            break
+    return f"{address_group(client[0] if client else None)} {sender.decode('latin-1')}"
+
+
+def _is_xml(scope: Scope) -> bool:
+    for name, value in scope["headers"]:
+        if name == b"content-type":
+            return bool(value[:15].lower() == b"application/xml")
+    return False
 
 
 def _check_encoding(headers: Mapping[str, str]) -> None:

@@ -7,9 +7,9 @@ its late reply is dropped.
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
 from replicator.errors import BrokerUnavailable
@@ -53,6 +53,36 @@ class Waiting:
         for answer in self._answers.values():
             if not answer.done():
                 answer.set_exception(error)
+
+
+class Turns:
+    """A queue per name for what few may do at a time: nobody fills all threads with its own.
+
+    Args:
+        each_max: how many of one name are let through at a time; more wait in their order.
+    """
+
+    def __init__(self, each_max: int) -> None:
+        self._each_max = each_max
+        self._gates: dict[str, tuple[asyncio.Semaphore, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._gates)
+
+    @asynccontextmanager
+    async def take(self, name: str) -> AsyncIterator[None]:
+        """Wait for a turn and have it for as long as the context lasts."""
+        gate, users = self._gates.get(name, (asyncio.Semaphore(self._each_max), 0))
+        self._gates[name] = gate, users + 1
+        try:
+            async with gate:
+                yield
+        finally:
+            users = self._gates[name][1] - 1
+            if users:
+                self._gates[name] = gate, users
+            else:
+                del self._gates[name]
 
 
 class Publisher:

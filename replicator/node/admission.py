@@ -6,13 +6,14 @@ signatures were verified is signed; one before them is not, so that it can cause
 back-off at the asker.
 """
 
+import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from replicator.errors import ErrorCode, Malformed, Refusal
 from replicator.node.context import Node
-from replicator.node.ports import Receipt, Reply
+from replicator.node.ports import Entry, Receipt, Reply
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import compression, envelope
 from replicator.rules.trust import Acquaintance, Admission, Signers, admit_sender
@@ -78,6 +79,20 @@ def admit(
         accepts_gzip=compression.accepts(headers.get("accept-encoding", "")),
     )
     return Admitted(receipt, message.nonce)
+
+
+def refused_entry(entry: Entry, receipt: Receipt) -> Refused:
+    """Return what a sender hears whose request the work state did not take.
+
+    That it asks too often is said unsigned: of many such answers each has to be cheap.
+    """
+    if entry.replayed:
+        asker = Asker(receipt.sender, receipt.base_digest, receipt.pool_keys)
+        message = "the nonce was used before; sign the request again"
+        return Refused(Refusal(ErrorCode.REPLAYED, message), asker)
+    seconds = max(1, math.ceil(entry.wait_ms / 1000))
+    message = f"{receipt.sender} asks too often"
+    return Refused(Refusal(ErrorCode.BUSY, message, retry_after=seconds))
 
 
 def sender_admission(node: Node, signers: Signers) -> Admission:

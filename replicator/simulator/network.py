@@ -189,12 +189,12 @@ class Network:
             if isinstance(verdict, Refused):
                 return admission.refuse(node, verdict, token="", media_type=codec.JSON)
             receipt = verdict.receipt
-            asker = Asker(receipt.sender, receipt.base_digest, receipt.pool_keys)
             body = inflated(headers, wire_body, node.limits.message_bytes_max)
-            if node.work.admit(receipt, verdict.nonce, body, receipt.received_at):
+            entry = node.work.admit(receipt, verdict.nonce, body, receipt.received_at)
+            if entry:
                 node.doorbell.ring([Ring("answer", receipt.sender, receipt.token)])
                 return receipt
-            refused = Refused(Refusal(ErrorCode.REPLAYED, "the nonce was used before"), asker)
+            refused = admission.refused_entry(entry, receipt)
         except Refusal as refusal:
             refused = Refused(refusal)
         except Unavailable:

@@ -17,7 +17,6 @@ from replicator.node.contact import NODE_PATH
 from replicator.node.context import Node
 from replicator.node.conversation import SYNC_PATH
 from replicator.node.ports import Reply, WireAnswer
-from replicator.node.replies import Asker
 from replicator.protocol import codec, compression
 
 _GATEWAY = "loop"
@@ -81,11 +80,11 @@ def _replied(node: Node, headers: Mapping[str, str], wire_body: bytes) -> Reply:
             return admission.refuse(node, verdict, token="", media_type=media_type)
         receipt = verdict.receipt
         body = inflated(headers, wire_body, node.limits.message_bytes_max)
-        if node.work.admit(receipt, verdict.nonce, body, receipt.received_at):
+        entry = node.work.admit(receipt, verdict.nonce, body, receipt.received_at)
+        if entry:
             return _answered(node, receipt.token)
-        refusal = Refusal(ErrorCode.REPLAYED, "the nonce was used before")
-        asker = Asker(receipt.sender, receipt.base_digest, receipt.pool_keys)
-        return admission.refuse(node, Refused(refusal, asker), token="", media_type=media_type)
+        refused = admission.refused_entry(entry, receipt)
+        return admission.refuse(node, refused, token="", media_type=media_type)
     except Refusal as refusal:
         return admission.refuse(node, Refused(refusal), token="", media_type=media_type)
 

@@ -13,7 +13,7 @@ def refusal_of(call, *args) -> Refusal:
 
 
 def test_an_address_may_burst_and_then_gets_its_rate():
-    rates = AddressRates(per_second=2.0, burst=3, addresses_max=10)
+    rates = AddressRates(per_second=2.0, burst=3, names_max=10)
     for _ in range(3):
         rates.take("a", 0.0)
     refusal = refusal_of(rates.take, "a", 0.0)
@@ -24,14 +24,14 @@ def test_an_address_may_burst_and_then_gets_its_rate():
 
 
 def test_addresses_do_not_spend_each_others_tokens():
-    rates = AddressRates(per_second=1.0, burst=1, addresses_max=10)
+    rates = AddressRates(per_second=1.0, burst=1, names_max=10)
     rates.take("a", 0.0)
     rates.take("b", 0.0)
     refusal_of(rates.take, "a", 0.0)
 
 
 def test_a_quiet_time_refills_no_more_than_the_burst():
-    rates = AddressRates(per_second=100.0, burst=2, addresses_max=10)
+    rates = AddressRates(per_second=100.0, burst=2, names_max=10)
     rates.take("a", 0.0)
     for _ in range(2):
         rates.take("a", 1_000_000.0)
@@ -39,7 +39,7 @@ def test_a_quiet_time_refills_no_more_than_the_burst():
 
 
 def test_no_more_addresses_are_remembered_than_allowed_and_the_longest_unseen_goes_first():
-    rates = AddressRates(per_second=0.001, burst=1, addresses_max=2)
+    rates = AddressRates(per_second=0.001, burst=1, names_max=2)
     rates.take("a", 0.0)
     rates.take("b", 0.0)
     refusal_of(rates.take, "a", 0.0)  # a is seen again, so b is forgotten for c
