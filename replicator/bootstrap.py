@@ -63,11 +63,14 @@ def open_node(settings: Settings) -> Node:
         store=SqlStore(settings.database_url, limits, quota_bytes=settings.disk_bytes_max),
         work=RedisWorkState(settings.work, settings.prefix, limits),
         doorbell=KombuDoorbell(settings.broker, settings.node_id, limits),
-        transport=HttpTransport(connect_seconds=limits.connect_seconds),
+        transport=HttpTransport(
+            connect_seconds=limits.connect_seconds, allow_private=settings.allow_private
+        ),
         clock=SystemClock(),
         random=random.SystemRandom(),
         background=ThreadBackground(limits.pages_ahead + settings.lanes_threads),
         address=settings.address,
+        allow_private=settings.allow_private,
         keep=settings.keep,
         keep_days=settings.keep_days,
     )

@@ -46,6 +46,8 @@ class Settings:
         broker_url: Celery's broker; None means ``work_url``.
         gateway_listen, local_listen: ``host:port`` of the sync and of the local listener.
         address: where peers reach this node, or None.
+        allow_private: peers may be called at addresses that are not of the internet: private ones,
+            loopback and the like.
         answers_processes, lanes_threads: sizes of the two workers.
         flower_listen: ``host:port`` of Flower.
         key_passphrase: protects the key files; None where they have none.
@@ -68,6 +70,7 @@ class Settings:
     gateway_listen: str = "127.0.0.1:8470"
     local_listen: str = "127.0.0.1:8471"
     address: str | None = None
+    allow_private: bool = False
     answers_processes: int = 2
     lanes_threads: int = 8
     flower_listen: str = "127.0.0.1:5555"
@@ -256,7 +259,7 @@ _FROM_1: Final[Mapping[str, int]] = {
 }
 """Whole numbers from 1 on, with the largest that makes sense."""
 
-_TYPES: Final[dict[str, type[str] | type[int]]] = {
+_TYPES: Final[dict[str, type[str] | type[int] | type[bool]]] = {
     "node_id": str,
     "database_url": str,
     "work_url": str,
@@ -264,6 +267,7 @@ _TYPES: Final[dict[str, type[str] | type[int]]] = {
     "gateway_listen": str,
     "local_listen": str,
     "address": str,
+    "allow_private": bool,
     "answers_processes": int,
     "lanes_threads": int,
     "flower_listen": str,
@@ -282,7 +286,11 @@ _TYPES: Final[dict[str, type[str] | type[int]]] = {
 """Names an operator may set, with their types (``home`` is where the file stands)."""
 
 
-_KINDS: Final = {str: "text in quotes", int: "a whole number, without quotes"}
+_KINDS: Final = {
+    str: "text in quotes",
+    int: "a whole number, without quotes",
+    bool: "true or false, without quotes",
+}
 
 
 def _converted(name: str, text: str, variable: str) -> Any:
@@ -291,6 +299,10 @@ def _converted(name: str, text: str, variable: str) -> Any:
         if not text.isascii() or not text.isdigit() or len(text) > _DIGITS_MAX:
             raise ConfigurationError(f"{variable}: a whole number is needed")
         return int(text)
+    if kind is bool:
+        if text not in ("true", "false"):
+            raise ConfigurationError(f"{variable}: true or false is needed")
+        return text == "true"
     return text
 
 
@@ -299,7 +311,7 @@ def _checked(name: str, value: Any, source: str) -> Any:
         raise ConfigurationError(f"{source}: {_unknown(name, name, _TYPES)}")
     if type(value) is not _TYPES[name]:
         raise ConfigurationError(f"{source}: {name} must be {_KINDS[_TYPES[name]]}")
-    if isinstance(value, int) and not 1 <= value <= _FROM_1[name]:
+    if type(value) is int and not 1 <= value <= _FROM_1[name]:
         hint = "; leave it out for no bound" if name.startswith(("keep_", "disk_")) else ""
         raise ConfigurationError(f"{source}: {name} must be from 1 to {_FROM_1[name]}{hint}")
     return value

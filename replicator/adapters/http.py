@@ -2,17 +2,22 @@
 
 Every call has one deadline over everything it does (connecting to each address, TLS, sending,
 every single read) and one bound on the bytes it reads (status line, headers and chunk framing
-included), so a peer that drips or floods costs what the caller set aside, not more. Only the name
-look-up waits as long as the system's resolver does. Connections are kept per peer. Nothing is
-retried, no redirect is followed and no proxy is used: a request is signed for one try at one node.
+included), so a peer that drips or floods costs what the caller set aside, not more. Connections are
+kept per peer. Nothing is retried, no redirect is followed and no proxy is used: a request is signed
+for one try at one node.
+
+Addresses are what strangers wrote. Unless private ones are allowed, a connection is made only to
+addresses of the internet: a name is resolved once, what it resolves to is judged, and the very
+address that was judged is connected to.
 """
 
+import errno
 import http.client
 import io
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -21,10 +26,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, ProtocolError
 
+from replicator.adapters.resolving import Found, resolve
 from replicator.errors import BadAnswer, ErrorCode, PeerUnavailable, Refusal
 from replicator.node.ports import WireAnswer
 from replicator.protocol import compression
 from replicator.protocol.envelope import ENVELOPE_FIELDS
+from replicator.rules.addresses import ADVICE, is_public, port_objection
 
 _HEAD_BYTES_MAX: Final = 64 * 1024
 """Status line, headers and chunk framing of one answer, in reserve beside its body."""
@@ -43,11 +50,20 @@ class HttpTransport:
 
     Args:
         connect_seconds: for name look-up, TCP and TLS, within a call's total.
+        allow_private: connect also to addresses that are not `rules.addresses.is_public`, and to
+            any port.
         tls: how servers are authenticated; None is the system's authorities and host names.
     """
 
-    def __init__(self, *, connect_seconds: float = 3.0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        connect_seconds: float = 3.0,
+        allow_private: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._connect_seconds = connect_seconds
+        self._allow_private = allow_private
         self._pools = urllib3.PoolManager(
             num_pools=_PEERS_MAX,
             maxsize=_IDLE_MAX,
@@ -60,17 +76,18 @@ class HttpTransport:
         self, url: str, headers: Mapping[str, str], body: bytes, *, seconds: float, bytes_max: int
     ) -> WireAnswer:
         """Send one request and read one answer; as `Transport.post`."""
-        bounds = _Bounds(seconds, self._connect_seconds, bytes_max)
-        return self._call("POST", url, headers, body, bounds)
+        return self._call("POST", url, headers, body, self._bounds(seconds, bytes_max))
 
     def get(self, url: str, *, seconds: float, bytes_max: int) -> WireAnswer:
         """Read one document; as `Transport.get`."""
-        bounds = _Bounds(seconds, self._connect_seconds, bytes_max)
-        return self._call("GET", url, {}, None, bounds)
+        return self._call("GET", url, {}, None, self._bounds(seconds, bytes_max))
 
     def close(self) -> None:
         """Close all idle connections; calls under way end by themselves."""
         self._pools.clear()
+
+    def _bounds(self, seconds: float, bytes_max: int) -> "_Bounds":
+        return _Bounds(seconds, self._connect_seconds, bytes_max, allow_private=self._allow_private)
 
     def _call(
         self,
@@ -80,8 +97,7 @@ class HttpTransport:
         body: bytes | None,
         bounds: "_Bounds",
     ) -> WireAnswer:
-        if not url.startswith(("https://", "http://")):
-            raise PeerUnavailable(f"no HTTP address: {url[:_REASON_CHARS_MAX]!r}")
+        _check_form(url, allow_private=self._allow_private)
         before = _BOUNDS.set(bounds)
         try:
             response = self._pools.urlopen(
@@ -105,6 +121,21 @@ class HttpTransport:
             ) from error
         finally:
             _BOUNDS.reset(before)
+
+
+def _check_form(url: str, *, allow_private: bool) -> None:
+    """Refuse what is no plain URL of a node, read by the parser that also connects."""
+    try:
+        parts = urllib3.util.parse_url(url)
+    except HTTPError as error:
+        raise PeerUnavailable(f"no HTTP address: {url[:_REASON_CHARS_MAX]!r}") from error
+    if not url.startswith(("https://", "http://")) or not parts.host:
+        raise PeerUnavailable(f"no HTTP address: {url[:_REASON_CHARS_MAX]!r}")
+    if "@" in url:
+        raise PeerUnavailable("an address has no user name or password in it")
+    reason = None if allow_private else port_objection(parts.port)
+    if reason is not None:
+        raise PeerUnavailable(f"{url[:_REASON_CHARS_MAX]}: {reason}")
 
 
 def _reason(error: Exception) -> str:
@@ -159,8 +190,11 @@ def _headers(response: urllib3.BaseHTTPResponse) -> dict[str, str]:
 class _Bounds:
     """What one call may still use up."""
 
-    def __init__(self, seconds: float, connect_seconds: float, bytes_max: int) -> None:
+    def __init__(
+        self, seconds: float, connect_seconds: float, bytes_max: int, *, allow_private: bool
+    ) -> None:
         self.bytes_max = bytes_max
+        self.allow_private = allow_private
         self._deadline = time.monotonic() + seconds
         self._connect_seconds = connect_seconds
         self._bytes_left = 2 * bytes_max + _HEAD_BYTES_MAX
@@ -230,10 +264,13 @@ class _Connection(HTTPConnection):
     response_class = _BoundedResponse
 
     def _new_conn(self) -> socket.socket:
-        deadline = _BOUNDS.get().connect_deadline()
-        found = socket.getaddrinfo(self.host.strip("[]"), self.port, type=socket.SOCK_STREAM)
+        bounds = _BOUNDS.get()
+        deadline = bounds.connect_deadline()
+        found = resolve(self.host.strip("[]"), self.port, deadline)
+        if not bounds.allow_private:
+            found = _public(found)
         failure = OSError("the name has no address")
-        for family, kind, _, _, address in found[:_ADDRESSES_MAX]:
+        for family, kind, address in found[:_ADDRESSES_MAX]:
             try:
                 return _connected(socket.socket(family, kind), address, deadline)
             except OSError as error:
@@ -257,6 +294,14 @@ class _Pool(HTTPConnectionPool):
 
 class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
+
+
+def _public(found: Sequence[Found]) -> list[Found]:
+    """Return the addresses of the internet; raise `OSError` where there were only others."""
+    public = [one for one in found if is_public(str(one[2][0]))]
+    if found and not public:
+        raise OSError(errno.EACCES, f"{found[0][2][0]} is a private address; {ADVICE}")
+    return public
 
 
 def _connected(connection: socket.socket, address: Any, deadline: float) -> socket.socket:

@@ -32,6 +32,12 @@ _EXPLAINED: Final = (
         '"https://node.example:8470"',
         "Where peers reach this node; stands in its signed node document. TLS outside loopback.",
     ),
+    (
+        "allow_private",
+        "false",
+        "Whether peers may be called at private, loopback or link-local addresses. Strangers name\n"
+        "addresses too: in the internet leave it off. Set by init where address is such a one.",
+    ),
     ("gateway_listen", '"127.0.0.1:8470"', "The listener for peers."),
     (
         "local_listen",

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from replicator.adapters.keyfiles import KeyFiles
 from replicator.adapters.sql.migrate import migrate
@@ -15,6 +16,7 @@ from replicator.adapters.valkey import write_private
 from replicator.cli.configuration import configuration
 from replicator.errors import ConfigurationError, ReplicatorError
 from replicator.protocol.ids import KeyText, NodeId
+from replicator.rules.addresses import is_private_host
 from replicator.settings import CONFIG_NAME, load_settings
 
 TOKEN_FILE: Final = "local-token"  # noqa: S105  # a name, no token
@@ -26,7 +28,8 @@ def found(
     """Make a node in ``home``; return its first node key.
 
     Args:
-        given: settings other than the defaults, as in `configuration`.
+        given: settings other than the defaults, as in `configuration`. A node whose own address
+            is private is called by its neighbours only: it may call them, unless that is given.
         environ: where ``REPLICATOR_*`` variables are taken from (a passphrase, a database).
 
     Raises:
@@ -36,7 +39,7 @@ def found(
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     if (home / CONFIG_NAME).exists():
         raise ConfigurationError(f"there is a node in {home} already")
-    _write_new(home / CONFIG_NAME, configuration(node_id, given))
+    _write_new(home / CONFIG_NAME, configuration(node_id, _with_reach(given)))
     try:
         settings = load_settings(home, environ)
         key = KeyFiles(settings.keys_folder).create_node_key(settings.passphrase)
@@ -52,6 +55,15 @@ def found(
             f"'replicator --home {home} migrate'"
         ) from error
     return key.public
+
+
+def _with_reach(given: Mapping[str, str | int]) -> dict[str, str | int]:
+    address = str(given.get("address", ""))
+    try:
+        host = urlsplit(address).hostname or ""
+    except ValueError:
+        host = ""  # said when the settings are read
+    return {"allow_private": True, **given} if is_private_host(host) else dict(given)
 
 
 def _write_new(path: Path, text: str) -> None:

@@ -29,6 +29,8 @@ class Node:
     background: Background
     address: str | None = None
     """Where peers reach this node (for its node document)."""
+    allow_private: bool = False
+    """Peers may have addresses that are not of the internet (the transport sees to it)."""
     keep: Keep = field(default_factory=Keep)
     """How much of each origin's posts is kept."""
     keep_days: int | None = None

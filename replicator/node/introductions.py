@@ -193,7 +193,13 @@ def _follow(node: Node, document: NodeDocument, tree: Any, known: _Known, *, roo
     In this order: what dies between is done again with the next introduction.
     """
     standing = known.standings[document.id]
-    decision = rules.decide(document, standing, node.policy.roster, node.address)
+    decision = rules.decide(
+        document,
+        standing,
+        node.policy.roster,
+        node.address,
+        allow_private=node.allow_private,
+    )
     counts = _apply(node, document, decision, room)
     member = Member(
         node=document.id,

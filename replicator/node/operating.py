@@ -22,6 +22,7 @@ from replicator.node.repair import repair_soon
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.node_document import NodeDocument
+from replicator.rules.addresses import address_objection
 from replicator.rules.roster import usable_address
 
 _RACES_MAX: Final = 8
@@ -163,7 +164,7 @@ def read_introduction(node: Node, member: Member) -> NodeDocument:
 
 def callable_address(node: Node, document: NodeDocument) -> str | None:
     """Return the first address of a document that this node would call, or None."""
-    return usable_address(document.addresses, node.address)
+    return usable_address(document.addresses, node.address, allow_private=node.allow_private)
 
 
 def add(node: Node, peer: NodeId, address: str | None, document: NodeDocument | None) -> None:
@@ -172,7 +173,14 @@ def add(node: Node, peer: NodeId, address: str | None, document: NodeDocument | 
     Args:
         address: given by hand; it goes before what the introduction says.
         document: its introduction, which the operator has agreed to; None: nothing is pinned.
+
+    Raises:
+        ConfigurationError: the address given is private, and such are not called.
     """
+    if address is not None and not node.allow_private:
+        reason = address_objection(address)
+        if reason is not None:
+            raise ConfigurationError(f"{address}: {reason}")
     now = node.clock.now()
     if document is not None:
         address = address or callable_address(node, document)

@@ -11,7 +11,8 @@ Then the newest one counts. A node that is not known becomes a peer by policy: `
 ``ask`` when the operator agrees. A known one may be given another address, unless the operator
 gave the present one by hand: an address that no earlier document of the node named is his.
 Addresses are what strangers wrote: only plain http and https URLs are taken, and such as lead back
-into this very machine only where this node gives one itself.
+into this very machine only where this node gives one itself; such as lead into a private network
+only where its operator allowed that.
 """
 
 import ipaddress
@@ -24,6 +25,7 @@ from urllib.parse import urlsplit
 from replicator.limits import Limits
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.node_document import NodeDocument
+from replicator.rules.addresses import is_private_host
 from replicator.rules.trust import KeyState
 
 ADDRESS_CHARS_MAX: Final = 300
@@ -103,9 +105,11 @@ def decide(
     standing: Standing,
     policy: Literal["auto", "ask", "off"],
     own_address: str | None,
+    *,
+    allow_private: bool = False,
 ) -> Decision:
-    """Decide what an introduction that counts leads to."""
-    address = usable_address(document.addresses, own_address)
+    """Decide what an introduction that counts leads to; addresses as in `usable_address`."""
+    address = usable_address(document.addresses, own_address, allow_private=allow_private)
     if address is None or address == standing.address:
         return Decision(Step.KEEP)
     if standing.is_peer and standing.address is not None:
@@ -119,17 +123,24 @@ def decide(
     return Decision(Step.KEEP)
 
 
-def usable_address(addresses: Sequence[str], own_address: str | None) -> str | None:
+def usable_address(
+    addresses: Sequence[str], own_address: str | None, *, allow_private: bool = False
+) -> str | None:
     """Return the first address that this node would call, or None.
 
     Args:
         own_address: what this node gives of itself.
+        allow_private: also such as name a host that is not of the internet.
     """
     own = own_address or ""
     nearby = bool(own) and _leads_home(own)
     for address in addresses:
         is_own = address.rstrip("/") == own.rstrip("/")
-        if _is_base_url(address) and not is_own and (nearby or not _leads_home(address)):
+        if is_own or not _is_base_url(address):
+            continue
+        if not allow_private and is_private_host(_host(address)):
+            continue
+        if nearby or not _leads_home(address):
             return address
     return None
 

@@ -149,7 +149,7 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def transport() -> Iterator[HttpTransport]:
-    made = HttpTransport(connect_seconds=1.0)
+    made = HttpTransport(connect_seconds=1.0, allow_private=True)
     yield made
     made.close()
 
@@ -426,7 +426,9 @@ def test_tls_servers_are_authenticated_by_certificate_and_name(certificate: Path
     server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server_side.load_cert_chain(certificate)
     running = ScriptedServer(server_side)
-    trusting = HttpTransport(tls=ssl.create_default_context(cafile=str(certificate)))
+    trusting = HttpTransport(
+        allow_private=True, tls=ssl.create_default_context(cafile=str(certificate))
+    )
     try:
         running.script = answering(b"private")
         url = f"https://127.0.0.1:{running.port}/"
@@ -434,7 +436,7 @@ def test_tls_servers_are_authenticated_by_certificate_and_name(certificate: Path
             assert trusting.get(url, seconds=5, bytes_max=1000).body == b"private"
         assert running.connections == 1
         with pytest.raises(PeerUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
-            HttpTransport().get(url, seconds=5, bytes_max=1000)
+            HttpTransport(allow_private=True).get(url, seconds=5, bytes_max=1000)
         with pytest.raises(PeerUnavailable, match="CERTIFICATE_VERIFY_FAILED"):
             trusting.get(f"https://localhost:{running.port}/", seconds=5, bytes_max=1000)
     finally:
@@ -447,7 +449,7 @@ def test_no_proxy_of_the_environment_is_used(
 ) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("all_proxy", "http://127.0.0.1:1")
-    assert call(HttpTransport(), server) == b"{}"
+    assert call(HttpTransport(allow_private=True), server) == b"{}"
 
 
 def test_many_threads_share_one_transport(transport: Transport, server: ScriptedServer) -> None:

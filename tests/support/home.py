@@ -26,7 +26,7 @@ def make_home(
         limits: bounds that differ from the defaults.
     """
     (home / "run").mkdir(parents=True, exist_ok=True, mode=0o700)
-    lines = [f'node_id = "{node_id}"', f'work_url = "{work_url}"']
+    lines = [f'node_id = "{node_id}"', f'work_url = "{work_url}"', "allow_private = true"]
     if broker_url is not None:
         lines.append(f'broker_url = "{broker_url}"')
     lines.append("[limits]")

@@ -73,6 +73,11 @@ def test_secrets_do_not_stand_in_the_repr(home):
         ("local_listen = 'localhost:http'", {}, "local_listen: host:port is needed"),
         ("flower_listen = '127.0.0.1:65536'", {}, "flower_listen: host:port is needed"),
         ("address = 'alpha.example'", {}, "address: a URL is needed"),
+        ("allow_private = 1", {}, "allow_private must be true or false, without quotes"),
+        ("allow_private = 'true'", {}, "allow_private must be true or false"),
+        ("", {"REPLICATOR_ALLOW_PRIVATE": "True"}, "ALLOW_PRIVATE: true or false is needed"),
+        ("", {"REPLICATOR_ALLOW_PRIVATE": "1"}, "ALLOW_PRIVATE: true or false is needed"),
+        ("lanes_threads = true", {}, "lanes_threads must be a whole number"),
         ("log_level = 'loud'", {}, "log_level: one of debug, info, warning, error"),
         ("broker_url = 'rabbit://u:hush@h'", {}, "broker_url: (?!.*hush).*amqp://"),
     ],
@@ -96,11 +101,20 @@ def test_every_setting_but_the_home_and_limits_can_be_set_by_a_variable(home):
     given |= {"keep_posts_per_origin": "5", "keep_bytes_per_origin": "6", "disk_bytes_max": "7"}
     given |= dict.fromkeys(("gateway_listen", "local_listen", "flower_listen"), "host:1")
     given |= {"address": "https://b", "broker_url": "amqp://b", "log_level": "debug"}
+    given |= {"allow_private": "true"}
     names = set(Settings.__dataclass_fields__) - {"home", "limits"}
     values = {name: given.get(name, f"value-of-{name}") for name in names}
     environ = {f"REPLICATOR_{name.upper()}": value for name, value in values.items()}
     settings = load_settings(home, environ)
     assert {name: str(getattr(settings, name)).lower() for name in names} == values
+
+
+def test_private_addresses_are_called_only_where_that_is_said(home):
+    assert load_settings(home, {}).allow_private is False
+    assert load_settings(home, {"REPLICATOR_ALLOW_PRIVATE": "true"}).allow_private is True
+    (home / "replicator.toml").write_text('node_id = "alpha.example"\nallow_private = true\n')
+    assert load_settings(home, {}).allow_private is True
+    assert load_settings(home, {"REPLICATOR_ALLOW_PRIVATE": "false"}).allow_private is False
 
 
 def test_without_a_word_everything_is_kept_and_the_pool_is_served(home):

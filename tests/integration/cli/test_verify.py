@@ -37,7 +37,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliHome:
     for name in ("HOME", "NODE_ID", "DATABASE_URL", "WORK_URL", "KEY_PASSPHRASE"):
         monkeypatch.delenv(f"REPLICATOR_{name}", raising=False)
     home = CliHome(tmp_path / "home")
-    home("init", "node.example")
+    home("init", "node.example", "--address", "http://127.0.0.1:1")
     (tmp_path / "pool.pem").write_bytes(POOL_KEY.to_pem(None))
     home("keys", "pool", "import", tmp_path / "pool.pem")
     return home

@@ -26,6 +26,7 @@ class Home:
 def home(tmp_path, monkeypatch):
     for name in ("REPLICATOR_HOME", "REPLICATOR_NODE_ID"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REPLICATOR_ALLOW_PRIVATE", "true")
     home = Home(tmp_path / "home")
     home("init", "node.example")
     return home
@@ -220,6 +221,29 @@ def test_peers_are_added_by_id_listed_and_forgotten(home):
     home("peers", "forget", "silent.example", input="n\n", code=1)
     home("peers", "forget", "silent.example", "--yes")
     home("peers", "show", "silent.example", code=1)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8470", "http://2130706433", "http://[::1]"])
+def test_a_private_address_is_a_peers_only_where_settings_say_so(home, monkeypatch, address):
+    monkeypatch.setenv("REPLICATOR_ALLOW_PRIVATE", "false")
+    for wanted in (("other.example", address), (address, "--yes")):
+        result = home("peers", "add", *wanted, code=1)
+        assert "set allow_private = true in replicator.toml" in result.stderr
+    assert json.loads(home("peers", "list", "--json").stdout) == []
+
+
+def test_a_node_whose_own_address_is_private_may_call_its_neighbours(tmp_path, monkeypatch):
+    monkeypatch.delenv("REPLICATOR_ALLOW_PRIVATE", raising=False)
+    for number, (address, allowed) in enumerate(
+        (
+            ("http://127.0.0.1:8470", "allow_private = true"),
+            ("http://10.0.0.5:8470", "allow_private = true"),
+            ("https://node.example", "# allow_private = false"),
+        )
+    ):
+        home = Home(tmp_path / str(number))
+        home("init", "node.example", "--address", address)
+        assert allowed in (home.path / "replicator.toml").read_text().splitlines()
 
 
 def test_trust_shows_both_fingerprints_before_it_pins(home):

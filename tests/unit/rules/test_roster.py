@@ -162,7 +162,22 @@ def test_what_is_no_base_url_is_never_called(address):
 def test_addresses_of_this_very_machine_are_for_nodes_that_give_one_themselves(address):
     assert usable_address([address], None) is None
     assert usable_address([address], "https://here.example") is None
-    assert usable_address([address], "http://127.0.0.1:9000") == address
+    assert usable_address([address], None, allow_private=True) is None
+    near = "http://127.0.0.1:9000"
+    assert usable_address([address], near) is None
+    assert usable_address([address], near, allow_private=True) == address
+
+
+@pytest.mark.parametrize(
+    "address", ["http://10.0.0.7:8470", "http://[fd00::1]", "http://100.64.0.1"]
+)
+def test_private_addresses_are_for_nodes_whose_operator_allowed_them(address):
+    assert usable_address([address, AWAY], HOME) == AWAY
+    assert usable_address([address, AWAY], HOME, allow_private=True) == address
+    named = document(addresses=(address,))
+    assert decide(named, UNKNOWN, "auto", None) == Decision(Step.KEEP)
+    allowed = decide(named, UNKNOWN, "auto", None, allow_private=True)
+    assert allowed == Decision(Step.ADD, address)
 
 
 def test_a_node_does_not_call_itself():
