@@ -73,14 +73,15 @@ def fill(element: ElementTree.Element, value: Any) -> None:
 
 # The tables of "XML", by name: what is not listed is text
 INTEGERS = {"since", "until", "limit", "published", "size", "time", "retry_after"}
-INTEGERS |= {"remaining", "floor"}
+INTEGERS |= {"remaining", "floor", "serial"}
 INTEGERS |= {"message_bytes_max", "post_bytes_max", "items_max"}
 BOOLEANS = {"more", "declined"}
 RECORDS = {"model", "filter", "content", "document", "limits", "introduction"}
+RECORDS |= {"announcement"}
 TEXTS = {"nodes", "except_nodes", "tags", "threads", "ids", "digests", "types", "versions"}
 TEXTS |= {"model_versions", "keys", "pools", "protocols", "features", "addresses"}
 LISTS_OF_RECORDS = {"refs", "models", "signatures", "attachments", "missing", "items"}
-LISTS_OF_RECORDS |= {"introductions"}
+LISTS_OF_RECORDS |= {"introductions", "node_keys"}
 
 
 def read(media_type: str, body: bytes) -> dict[str, Any]:
@@ -149,6 +150,26 @@ def check_node(item: dict[str, Any]) -> str:
             raise ValueError("a signature of a node document does not verify")
     node: str = document["id"]
     return node
+
+
+def check_announcement(item: dict[str, Any]) -> set[str]:
+    """Return the keys that signed a key announcement; raise where it does not count."""
+    said = item["announcement"]
+    data = b"replicator:keys:1.0\n" + canonical(said).encode()
+    signed = {one["key"]: unb64url(one["value"]) for one in item["signatures"]}
+    states = {one["key"]: one["state"] for one in said["node_keys"]}
+    current = {key for key, state in states.items() if state == "current"}
+    if len(states) != len(said["node_keys"]) or len(signed) != len(item["signatures"]):
+        raise ValueError("a key stands there twice")
+    if not current or not current <= set(signed) <= set(states):
+        raise ValueError("the wrong keys sign")
+    if not set(states.values()) <= {"current", "retired", "revoked"}:
+        raise ValueError("a state that is none")
+    if any("until" in one and one["state"] != "current" for one in said["node_keys"]):
+        raise ValueError("until for a key that is not current")
+    if not all(verifies(key, value, data) for key, value in signed.items()):
+        raise ValueError("a signature of an announcement does not verify")
+    return set(signed)
 
 
 # --- the envelope --------------------------------------------------------------------------------

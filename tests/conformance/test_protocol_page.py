@@ -10,7 +10,14 @@ import pytest
 from replicator import protocol
 from replicator.errors import ErrorCode
 from replicator.limits import PROTOCOL_FLOOR, Limits
-from replicator.protocol import codec, envelope_form, http_status, node_document, xml_codec
+from replicator.protocol import (
+    announcement,
+    codec,
+    envelope_form,
+    http_status,
+    node_document,
+    xml_codec,
+)
 from replicator.protocol.ids import INTEGER_MAX
 from replicator.protocol.messages import (
     FILTER_ITEMS_MAX,
@@ -163,10 +170,11 @@ def test_the_numbers_are_those_of_the_code():
         f"more than {LIMITS.window_seconds} seconds",
         f"A frame has at most {FRAME_BYTES_MAX:,} bytes",
         f"of F bytes (at least {FRAME_BYTES_MIN:,})",
+        f"a list of 1 to {LIMITS.node_keys_max} of `key`",
     ]
     for words in floor:
         assert words in PAGE
-    for label in (SIGNING_LABEL, node_document.SIGNING_LABEL):
+    for label in (SIGNING_LABEL, node_document.SIGNING_LABEL, announcement.SIGNING_LABEL):
         assert f"`{label.decode().strip()}`" in PAGE
 
 

@@ -16,7 +16,7 @@ from http_message_signatures import HTTPMessageVerifier, HTTPSignatureKeyResolve
 
 from replicator.errors import ErrorCode, Malformed
 from replicator.limits import Limits
-from replicator.protocol import codec, envelope, http_status, node_document
+from replicator.protocol import announcement, codec, envelope, http_status, node_document
 from replicator.protocol.messages import (
     REQUEST_TYPES,
     GetAnswer,
@@ -202,6 +202,31 @@ def test_a_node_document_verifies(vector):
     assert {*document.keys, *document.pools} == {one["key"] for one in tree["signatures"]}
     assert stranger.canonical(tree["document"]).encode() == vector["canonical"].encode()
     assert stranger.check_node(tree) == document.id
+
+
+def test_a_node_document_may_carry_an_announcement():
+    announcing = [one for one in load("node_documents.json") if "announcing" in one["name"]]
+    for vector in announcing:
+        document = node_document.read(vector["media_type"], vector["body"].encode(), LIMITS)
+        found = announcement.of_document(document, LIMITS)
+        assert found is not None
+        assert stranger.check_announcement(document.announcement) == found[1]
+        assert document.announcement == load("announcements.json")[0]["signed"]
+    assert len(announcing) == 2
+
+
+@named("announcements.json")
+def test_an_announcement_counts_or_not_for_everybody(vector):
+    signed = vector["signed"]
+    assert rfc8785.dumps(signed["announcement"]).decode() == vector["canonical"]
+    if vector["counts"]:
+        _, signers = announcement.read_tree(signed, LIMITS)
+        assert stranger.check_announcement(signed) == signers
+        return
+    with pytest.raises(ValueError, match=r".+"):
+        stranger.check_announcement(signed)
+    with pytest.raises(Malformed):
+        announcement.read_tree(signed, LIMITS)
 
 
 @named("malformed.json", by="why")

@@ -19,7 +19,8 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from replicator.limits import Limits
-from replicator.protocol import codec, envelope, http_status, node_document
+from replicator.protocol import announcement, codec, envelope, http_status, node_document
+from replicator.protocol.announcement import AnnouncedKey
 from replicator.protocol.envelope import Credentials, Signed
 from replicator.protocol.messages import (
     REQUEST_TYPES,
@@ -153,6 +154,92 @@ PLAIN = document_of(BOB, BOB_KEY)
 WITH_EXTENSIONS = document_of(BOB, BOB_KEY, types=REQUEST_TYPES, floor=1_735_689_600_000)
 
 
+# A rotation under way: the new key and the one before it sign, an older one was taken back
+NEXT_KEY, LOST_KEY = private_key("next"), private_key("lost")
+ROTATING = announcement.Announcement(
+    id=BOB,
+    serial=2,
+    keys=(
+        AnnouncedKey(NEXT_KEY.public, "current"),
+        AnnouncedKey(BOB_KEY.public, "current", CREATED * 1000 + 14 * 86_400_000),
+        AnnouncedKey(LOST_KEY.public, "revoked"),
+    ),
+)
+ROTATING_TREE = announcement.sign(ROTATING, (NEXT_KEY, BOB_KEY, LOST_KEY))
+ANNOUNCING = node_document.make(
+    node_document.NodeDocument(
+        id=BOB,
+        keys=(NEXT_KEY.public, BOB_KEY.public),
+        pools=(),
+        protocols=("1.0",),
+        models=(Model(),),
+        types=("pull", "get", "put"),
+        features=(),
+        limits=node_document.limits_of(LIMITS),
+        addresses=(),
+        time=CREATED * 1000,
+        announcement=ROTATING_TREE,
+    ),
+    (NEXT_KEY, BOB_KEY),
+)
+
+
+def signed_keys(said: dict[str, Any], *keys: PrivateKey) -> codec.Tree:
+    """Return any announcement signed, also one that does not count."""
+    data = announcement.SIGNING_LABEL + msgspec.json.encode(said, order="sorted")
+    signatures = [{"key": key.public, "value": b64url(key.sign(data))} for key in keys]
+    return {"announcement": said, "signatures": signatures}
+
+
+def announcements() -> list[dict[str, Any]]:
+    said: dict[str, Any] = ROTATING_TREE["announcement"]
+    newest, before, lost = said["node_keys"]
+    current = {"key": newest["key"], "state": "current"}
+    every = (NEXT_KEY, BOB_KEY, LOST_KEY)
+    changed = signed_keys(said, *every) | {"announcement": said | {"serial": 3}}
+    others: list[tuple[str, bool, codec.Tree]] = [
+        ("rotating", True, ROTATING_TREE),
+        ("no further signer", True, signed_keys(said, NEXT_KEY, BOB_KEY)),
+        ("a member of a later version", True, signed_keys(said | {"later": "x"}, *every)),
+        ("a current key does not sign", False, signed_keys(said, NEXT_KEY, LOST_KEY)),
+        ("changed after it was signed", False, changed),
+        (
+            "a key twice",
+            False,
+            signed_keys(said | {"node_keys": [current, current]}, NEXT_KEY),
+        ),
+        (
+            "no current key",
+            False,
+            signed_keys(said | {"node_keys": [lost]}, LOST_KEY),
+        ),
+        (
+            "until on a retired key",
+            False,
+            signed_keys(said | {"node_keys": [newest, before | {"state": "retired"}]}, NEXT_KEY),
+        ),
+        (
+            "signed by a key that is not listed",
+            False,
+            signed_keys(said | {"node_keys": [newest]}, NEXT_KEY, BOB_KEY),
+        ),
+        (
+            "an unknown state",
+            False,
+            signed_keys(said | {"node_keys": [newest, lost | {"state": "lost"}]}, NEXT_KEY),
+        ),
+    ]
+    return [
+        {
+            "name": name,
+            "counts": counts,
+            "canonical": msgspec.json.encode(tree["announcement"], order="sorted").decode(),
+            "signed": tree,
+        }
+        for name, counts, tree in others
+    ]
+
+
 def node_documents() -> list[dict[str, Any]]:
     return [
         {
@@ -161,7 +248,11 @@ def node_documents() -> list[dict[str, Any]]:
             "canonical": msgspec.json.encode(tree["document"], order="sorted").decode(),
             "body": codec.encode(media_type, tree).decode(),
         }
-        for name, tree in (("plain", PLAIN), ("extensions", WITH_EXTENSIONS))
+        for name, tree in (
+            ("plain", PLAIN),
+            ("extensions", WITH_EXTENSIONS),
+            ("announcing", ANNOUNCING),
+        )
         for encoding, media_type in TYPES.items()
     ]
 
@@ -426,6 +517,7 @@ def vectors() -> dict[str, Any]:
         "posts.json": [post_vector(name, post) for name, post in POSTS.items()],
         "exchanges.json": list(exchanges()),
         "node_documents.json": node_documents(),
+        "announcements.json": announcements(),
         "malformed.json": [
             {"media_type": TYPES[encoding], "why": why, "document": document}
             for encoding, why, document in MALFORMED
