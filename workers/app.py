@@ -21,6 +21,8 @@ HOME_VARIABLE = "REPLICATOR_HOME"
 class NodeCelery(Celery):
     """Celery's application, with the settings of the node it works for."""
 
+    # By name, as Celery wants it: connections that check what comes in.
+    amqp_cls = "workers.transport:NodeAMQP"
     settings: Settings
 
 

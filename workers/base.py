@@ -5,8 +5,9 @@ So an error of the project ends a task well, with a log line and a small result 
 read in Flower. Anything else is a bug: it fails the task, visibly.
 """
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, ClassVar, Final, Literal
 
 import structlog
 from celery import Task
@@ -14,6 +15,7 @@ from celery import Task
 from replicator.errors import (
     CursorConflict,
     InvalidItem,
+    Malformed,
     NotSupported,
     PeerMisbehaved,
     PeerRefused,
@@ -55,9 +57,15 @@ def outcome_of(error: ReplicatorError) -> Outcome | None:
 
 
 class NodeTask(Task[Any, Any]):
-    """A task that works for the node of its process."""
+    """A task that works for the node of its process.
+
+    It says with ``takes`` what its positional arguments are: a parser for each, which returns the
+    argument or raises `Malformed`. Keyword arguments there are none. The consumer asks before a
+    call comes near a pool process, the task once more before it works.
+    """
 
     abstract = True
+    takes: ClassVar[tuple[Callable[[object], Any], ...]] = ()
     acks_late = True
     ignore_result = True
     # A pool child that dies: twice more, at once. A delay would be a countdown, which Redis keeps
@@ -70,10 +78,20 @@ class NodeTask(Task[Any, Any]):
         """The node of this process; raises `Unavailable` while it cannot be opened."""
         return process_node.get()
 
+    def check_call(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> list[Any]:
+        """Return the arguments of a call, parsed.
+
+        Raises:
+            Malformed: number, type, length or form of an argument is wrong.
+        """
+        if kwargs or len(args) != len(self.takes):
+            raise Malformed(f"{self.name} takes {len(self.takes)} arguments, none of them by name")
+        return [parse(value) for parse, value in zip(self.takes, args, strict=True)]
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task; turn errors of the project into results, by `OUTCOMES`."""
         try:
-            return self.run(*args, **kwargs)
+            return self.run(*self.check_call(args, kwargs))
         except ReplicatorError as error:
             outcome = outcome_of(error)
             if outcome is None:

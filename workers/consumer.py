@@ -6,20 +6,30 @@ this worker holds, so the time-out can be short (a killed worker's messages are 
 and a task may be long. It runs on the consumer's own timer, in the main process, for every kind of
 pool: a worker whose event loop hangs loses its messages, as it should.
 
-`NodeConsumer` is also the place for what must become of messages that Celery would drop.
+Before Celery sees a message it is compared with what messages of this node look like
+(`workers.messages`), its arguments with what its task takes; what does not fit, and what Celery
+itself refuses, goes to the node's `Shelf` and is acknowledged. It is not tried again.
 """
 
+import json
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer import Consumer
+from kombu.exceptions import KombuError
 
 from replicator.adapters.queues import dead_letter_queue, is_amqp
+from replicator.errors import Malformed
 from replicator.protocol.ids import parse_node_id
 from workers.deafness import DeafnessWatch
+from workers.messages import check_body, check_content, check_headers
+from workers.shelf import Shelf
+
+logger = logging.getLogger(__name__)
 
 RENEWALS_PER_TIMEOUT = 3
 """One renewal may be late and one may be lost before another worker takes a message."""
@@ -108,6 +118,8 @@ class NodeConsumer(Consumer):
     def __init__(self, *args: Any, **options: Any) -> None:
         self.received = 0
         super().__init__(*args, **options)
+        app: Any = self.app  # a `NodeCelery`, which stands above this module
+        self._shelf = Shelf(app.settings)
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
         """Return what is called with every message, and count them: see `workers.deafness`."""
@@ -115,9 +127,42 @@ class NodeConsumer(Consumer):
 
         def received(message: Any) -> Any:
             self.received += 1
+            try:
+                check_message(message, self.app.tasks, self._shelf.limits.task_bytes_max)
+            except Malformed as error:
+                return self._set_aside(message, str(error))
             return handle(message)
 
         return received
+
+    # What Celery would log, body and all, and drop.
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Set aside what kombu cannot decode, or may not."""
+        self._set_aside(message, str(exc) if isinstance(exc, Malformed) else type(exc).__name__)
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Set aside what is no task message."""
+        self._set_aside(message, "this is no task message")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Set aside what names a task that is not ours."""
+        self._set_aside(message, "the task is unknown")
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Set aside what Celery finds wrong with a message."""
+        self._set_aside(message, f"Celery refuses the message ({type(exc).__name__})")
+
+    def _set_aside(self, message: Any, reason: str) -> None:
+        place = message.delivery_info or {}
+        consumer: Any = self  # the stubs do not know its errors
+        broken = consumer.connection_errors
+        kept = self._shelf.put(str(place.get("routing_key")), reason, _as_it_came(message))
+        if kept or not is_amqp(self.app.conf.broker_url):
+            message.ack_log_error(logger, broken)
+        else:
+            # to the dead letters of RabbitMQ, where somebody may find it
+            message.reject_log_error(logger, broken)
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
         """Give up a broken connection; what it held is given out again after its time-out.
@@ -133,3 +178,39 @@ class NodeConsumer(Consumer):
             for channel in transport.channels:
                 channel.qos.restore_at_shutdown = False
         super().on_connection_error_after_connected(exc)
+
+
+def check_message(message: Any, tasks: Mapping[str, Any], bytes_max: int) -> None:
+    """Compare a message with those of this node.
+
+    Args:
+        message: as kombu delivers it.
+        tasks: what this worker can run; only tasks that say what they take are run for messages.
+        bytes_max: of its body.
+
+    Raises:
+        Malformed: it is none of ours; the text names the first thing that is wrong.
+    """
+    headers = message.headers
+    if not isinstance(headers, dict):
+        raise Malformed("the headers are no mapping")
+    check_content(message.content_type, message.content_encoding, headers)
+    if len(message.body or b"") > bytes_max:
+        raise Malformed(f"the body has {len(message.body)} bytes, more than {bytes_max}")
+    task = tasks.get(check_headers(headers))
+    if task is None or not hasattr(task, "check_call"):
+        raise Malformed("the task is unknown")
+    try:
+        # kombu keeps what it decoded: it is decoded once
+        body = message.decode()
+    except (KombuError, ValueError, TypeError, RecursionError) as error:
+        raise Malformed("the body is no JSON") from error
+    task.check_call(*check_body(body))
+
+
+def _as_it_came(message: Any) -> bytes:
+    """Return what an operator can look at: headers and body in one piece."""
+    body = message.body
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
+    parts = {"content-type": message.content_type, "headers": message.headers, "body": text}
+    return json.dumps(parts, default=repr).encode()

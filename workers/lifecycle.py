@@ -22,6 +22,7 @@ from replicator.errors import ConfigurationError, Unavailable
 from replicator.node.context import Node
 from replicator.node.reconciler import wake
 from workers.app import NodeCelery
+from workers.control import restrict
 
 PR_SET_PDEATHSIG = 1
 """From linux/prctl.h."""
@@ -78,6 +79,7 @@ def die_with_parent(parent: int) -> None:
 @signals.worker_init.connect
 def open_in_main_process(sender: Any, **_: Any) -> None:
     """Open the node of a worker whose tasks run in its main process."""
+    restrict()
     parents.append(os.getpid())
     if not issubclass(get_implementation(sender.pool_cls), PreforkPool):
         open_or_wait()

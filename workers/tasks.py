@@ -2,10 +2,12 @@
 
 Each runs one use case of `replicator.node` and returns its report as a small mapping, which reads
 well in Flower. Names are explicit, because messages outlive modules. Every task may run twice.
+``takes`` says what a task is called with; it gets its arguments parsed.
 """
 
+import re
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from celery import shared_task
 
@@ -21,45 +23,57 @@ from replicator.node import upkeep as keeping
 from replicator.protocol.ids import NodeId, parse_node_id
 from workers.base import NodeTask
 
-TOKEN_CHARS_MAX = 128
+_TOKEN: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
-@shared_task(name=ROUTES["answer"].task, base=NodeTask, bind=True)
-def answer(task: NodeTask, token: object) -> dict[str, Any]:
-    """Answer the request stored under ``token``."""
-    if not isinstance(token, str) or not 0 < len(token) <= TOKEN_CHARS_MAX:
+def a_token(text: object) -> str:
+    """Return a task's argument as a request's token; raise `Malformed` where it is none."""
+    if not isinstance(text, str) or not _TOKEN.fullmatch(text):
         raise Malformed("the argument is no token of a request")
+    return text
+
+
+def a_node(text: object) -> NodeId:
+    """Return a task's argument as a node id; raise `Malformed` where it is none."""
+    if not isinstance(text, str):
+        raise Malformed("the argument is no node id")
+    return parse_node_id(text)
+
+
+@shared_task(name=ROUTES["answer"].task, base=NodeTask, bind=True, takes=(a_token,))
+def answer(task: NodeTask, token: str) -> dict[str, Any]:
+    """Answer the request stored under ``token``."""
     return asdict(answering.answer(task.node, token))
 
 
-@shared_task(name=ROUTES["announce"].task, base=NodeTask, bind=True)
-def announce(task: NodeTask, peer: object) -> dict[str, Any]:
+@shared_task(name=ROUTES["announce"].task, base=NodeTask, bind=True, takes=(a_node,))
+def announce(task: NodeTask, peer: NodeId) -> dict[str, Any]:
     """Deliver what the lane to ``peer`` holds."""
-    return asdict(announcing.announce(task.node, node_id(peer)))
+    return asdict(announcing.announce(task.node, peer))
 
 
-@shared_task(name=ROUTES["fetch"].task, base=NodeTask, bind=True)
-def fetch(task: NodeTask, peer: object) -> dict[str, Any]:
+@shared_task(name=ROUTES["fetch"].task, base=NodeTask, bind=True, takes=(a_node,))
+def fetch(task: NodeTask, peer: NodeId) -> dict[str, Any]:
     """Fetch due items from ``peer``."""
-    return asdict(fetching.fetch(task.node, node_id(peer)))
+    return asdict(fetching.fetch(task.node, peer))
 
 
-@shared_task(name=ROUTES["pull"].task, base=NodeTask, bind=True)
-def pull(task: NodeTask, peer: object) -> dict[str, Any]:
+@shared_task(name=ROUTES["pull"].task, base=NodeTask, bind=True, takes=(a_node,))
+def pull(task: NodeTask, peer: NodeId) -> dict[str, Any]:
     """Pull the log of ``peer``."""
-    return asdict(pulling.pull(task.node, node_id(peer)))
+    return asdict(pulling.pull(task.node, peer))
 
 
-@shared_task(name=ROUTES["repair"].task, base=NodeTask, bind=True)
-def repair_peer(task: NodeTask, peer: object) -> dict[str, Any]:
+@shared_task(name=ROUTES["repair"].task, base=NodeTask, bind=True, takes=(a_node,))
+def repair_peer(task: NodeTask, peer: NodeId) -> dict[str, Any]:
     """Find what this node and ``peer`` lack of each other's posts, and close the gap."""
-    return asdict(repairing.repair(task.node, node_id(peer)))
+    return asdict(repairing.repair(task.node, peer))
 
 
-@shared_task(name=ROUTES["roster"].task, base=NodeTask, bind=True)
-def ask_members(task: NodeTask, peer: object) -> dict[str, Any]:
+@shared_task(name=ROUTES["roster"].task, base=NodeTask, bind=True, takes=(a_node,))
+def ask_members(task: NodeTask, peer: NodeId) -> dict[str, Any]:
     """Ask ``peer`` which members of the shared pools it knows."""
-    return asdict(roster.ask_members(task.node, node_id(peer)))
+    return asdict(roster.ask_members(task.node, peer))
 
 
 @shared_task(name=ROUTES["tick"].task, base=NodeTask, bind=True)
@@ -72,10 +86,3 @@ def tick(task: NodeTask) -> dict[str, Any]:
 def upkeep(task: NodeTask) -> dict[str, Any]:
     """Tend what is bounded."""
     return asdict(keeping.upkeep(task.node))
-
-
-def node_id(text: object) -> NodeId:
-    """Return a task's argument as a node id; raise `Malformed` where it is none."""
-    if not isinstance(text, str):
-        raise Malformed("the argument is no node id")
-    return parse_node_id(text)

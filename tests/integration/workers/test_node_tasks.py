@@ -208,12 +208,18 @@ def test_the_beat_rings_and_old_ticks_are_dropped(
         ("replicator.announce", {"peer": "beta.example"}),
     ],
 )
-def test_hostile_arguments_end_a_task_without_an_effect(
-    start_worker: StartWorker, celery_setup_app: Celery, task: str, argument: object
+def test_a_call_with_hostile_arguments_is_set_aside_before_any_work(
+    start_worker: StartWorker,
+    celery_setup_app: Celery,
+    parts: Parts,
+    task: str,
+    argument: object,
 ) -> None:
     worker = start_worker("answers" if task == "replicator.answer" else "lanes")
     celery_setup_app.send_task(task, (argument,))
-    eventually(lambda: "'ended': 'invalid'" in worker.logs(), "the outcome")
+    kept = eventually(lambda: parts.work.malformed(1), "the entry")
+    assert "argument" in kept[0].reason or "node id" in kept[0].reason
+    assert f"Task {task}" not in worker.logs()
 
 
 def test_errors_of_the_project_end_well_and_bugs_do_not(

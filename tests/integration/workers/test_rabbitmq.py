@@ -14,12 +14,14 @@ from pytest_celery import RedisTestBroker
 from replicator.adapters.broker import KombuDoorbell
 from replicator.adapters.celery_commands import CeleryCommands
 from replicator.adapters.queue_names import LANES, queue_name
+from replicator.adapters.redis.work import RedisWorkState
 from replicator.node.ports import Ring
 from replicator.protocol.ids import NodeId
 from replicator.settings import Settings
 from tests.integration.workers.conftest import LIMITS, NODE, StartWorker
 from tests.support.celery_nodes import RABBITMQ, LocalRabbit, worker_environment
 from tests.support.home import make_home
+from tests.support.hostile_entries import BOMB, SIGNATURE, body, headers
 from tests.support.processes import LocalProcess
 from tests.support.waiting import eventually, holds
 from workers.beat import WAITING_MAX
@@ -166,3 +168,42 @@ def test_workers_beat_and_doorbells_go_on_after_the_broker_was_killed(
     # Ticks leave no line in a worker's log; without one they wait.
     ticking.teardown()
     eventually(lambda: waiting(rabbit, queue_name(NODE, "ticks")) > 0, "a tick after")
+
+
+def test_what_celery_would_drop_is_set_aside_and_nothing_is_decompressed(
+    rabbit: LocalRabbit,
+    settings: Settings,
+    start_worker: StartWorker,
+    celery_setup_app: Celery,
+    notes: Path,
+) -> None:
+    worker = start_worker("lanes")
+    pid = worker.container.process.pid
+    hostile = [
+        (b"\x00\xff", {}, {}),
+        (body(), {"content_type": "application/x-python-serialize"}, headers()),
+        (body(), {"content_encoding": "zlib"}, headers()),
+        (BOMB, {}, headers(compression="application/x-gzip")),
+        (b"{", {}, headers()),
+        (body(), {}, headers(task="os.system")),
+        (body(), {}, headers(eta="soon")),
+        (body(chain=[SIGNATURE]), {}, headers()),
+        (body(["No Such Node!"]), {}, headers()),
+        (body(["x" * 20_000]), {}, headers()),
+    ]
+    with connection(rabbit) as link:
+        channel = link.channel()
+        for data, facts, head in hostile:
+            kind = {"content_type": "application/json", "content_encoding": "utf-8", **facts}
+            message = amqp.Message(data, application_headers=head, delivery_mode=2, **kind)
+            channel.basic_publish(message, exchange=str(NODE), routing_key=LANE_OF["lanes"])
+    celery_setup_app.send_task("test.note", (str(notes),), queue=LANE_OF["lanes"])
+    eventually(lambda: lines(notes, "end"), "a task after them")
+    work = RedisWorkState(settings.work, settings.prefix, settings.limits)
+    reasons = [kept.reason for kept in work.malformed(100)]
+    work.close()
+    assert len(reasons) == len(hostile), reasons
+    assert sum("compressed" in reason for reason in reasons) == 1
+    assert worker.container.process.pid == pid
+    eventually(lambda: waiting(rabbit, LANE_OF["lanes"]) == 0, "an empty queue")
+    assert "Unrecoverable" not in worker.logs()
