@@ -140,7 +140,7 @@ def change_passphrase(
             ]
             changed = [(path, key) for path, key, is_done in opened if not is_done]
             for path, key in changed:
-                replace_private(path, key.to_pem(wanted))
+                replace_private(path, key.to_pem(wanted), keep_time=True)
     except OSError as error:
         raise _unwritten(files, error) from error
     return len(changed), len(opened) - len(changed)

@@ -62,7 +62,7 @@ def leave_pool(
             for key in gone:
                 files.remove_pool_key(key, passphrase)
             left = {old: new for old, new in taken.items() if old not in {*before, pool}}
-            if left != taken:
+            if gone or left != taken:  # its time tells which processes do not know of it
                 files.records.keep_heirs(left)
     except OSError as error:
         raise _unwritten(files, error) from error

@@ -68,9 +68,18 @@ def written_aside(directory: Path, data: bytes) -> Iterator[Path]:
     sync_directory(directory)
 
 
-def replace_private(path: Path, data: bytes) -> None:
-    """Give ``path`` this content at once: a reader finds the old one or the new one."""
+def replace_private(path: Path, data: bytes, *, keep_time: bool = False) -> None:
+    """Give ``path`` this content at once: a reader finds the old one or the new one.
+
+    Args:
+        path: need not be there.
+        data: the whole content.
+        keep_time: the file goes on saying when it was changed before: what it means is the same.
+    """
     with written_aside(path.parent, data) as temporary:
+        if keep_time:
+            before = path.stat()
+            os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))
         temporary.replace(path)
 
 

@@ -15,6 +15,7 @@ from replicator.adapters.sql.migrate import check_schema
 from replicator.adapters.valkey import WORK_URL_FILE
 from replicator.cli.findings import Check, Finding, Subject
 from replicator.cli.founding import TOKEN_FILE
+from replicator.cli.key_checks import keys
 from replicator.cli.output import counted
 from replicator.cli.peer_checks import peers
 from replicator.cli.up_state import up_state
@@ -55,6 +56,13 @@ def configuration(subject: Subject) -> Iterator[Finding]:
             f"the local API listens on {settings.local_listen}: its token travels in the clear",
             "bind local_listen to loopback, or let only the board application reach it",
         )
+    if not _is_local(settings.flower_listen):
+        yield Finding(
+            "configuration",
+            "warn",
+            f"Flower would listen on {settings.flower_listen}: its /metrics asks for no password",
+            "bind flower_listen to loopback, and put a proxy with a password before it",
+        )
 
 
 def _is_local(listen: str) -> bool:
@@ -62,25 +70,11 @@ def _is_local(listen: str) -> bool:
 
 
 def files(subject: Subject) -> Iterator[Finding]:
-    """Check that secrets are for the owner's eyes only, and that keys can be read."""
+    """Check that secrets are for the owner's eyes only."""
     home = subject.settings.home
     for path in (home / TOKEN_FILE, home / "run" / WORK_URL_FILE, subject.settings.keys_folder):
         if path.exists() and path.stat().st_mode & 0o077:
             yield Finding("files", "fail", f"others may read {path}", f"chmod go= {path}")
-    if subject.node is None:
-        return
-    identity = subject.node.identity
-    text = ", ".join(
-        (
-            counted(len(identity.node_keys), "node key"),
-            counted(len(identity.pool_keys), "pool key"),
-        )
-    )
-    if identity.pool_keys:
-        yield Finding("keys", "ok", text)
-    else:
-        advice = "replicator keys pool new, or keys pool import with the pool's key"
-        yield Finding("keys", "warn", f"{text}: this node is in no pool", advice)
 
 
 def database(subject: Subject) -> Iterator[Finding]:
@@ -108,6 +102,7 @@ def work(subject: Subject) -> Iterator[Finding]:
             queued = sum(subject.node.work.queued().values())
             yield Finding("work", "ok", f"{counted(queued, 'post')} to fetch")
             dead = len(dead_letters(subject.node))
+            malformed = subject.node.work.count_malformed()
         except WorkUnavailable as error:
             advice = "start the node with replicator up, or look at work_url (server, password)"
             yield Finding("work", "fail", str(error), advice)
@@ -115,6 +110,10 @@ def work(subject: Subject) -> Iterator[Finding]:
         if dead:
             text = f"{counted(dead, 'dead letter')}: posts that nobody who was asked gave"
             yield Finding("work", "warn", text, "see: replicator queue dead")
+        if malformed:
+            entries = counted(malformed, "malformed entry", "malformed entries")
+            text = f"{entries} stood in the queues: who else can write to the broker?"
+            yield Finding("work", "warn", text, "see: replicator queue malformed")
     if settings.broker_url is not None:
         yield _broker(settings.broker_url)
 
@@ -181,6 +180,7 @@ def disk(subject: Subject) -> Iterator[Finding]:
 CHECKS: Final[dict[str, Check]] = {
     "configuration": configuration,
     "files": files,
+    "keys": keys,
     "database": database,
     "work": work,
     "processes": processes,

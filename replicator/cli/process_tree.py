@@ -46,6 +46,15 @@ def is_alive(process: Process) -> bool:
     return now is not None and now.started == process.started and now.state not in "ZX"
 
 
+def started_at(process: Process) -> float:
+    """Return when a process was started, in seconds since the epoch; at most a second too late."""
+    for line in (_PROC / "stat").read_text(encoding="ascii").splitlines():
+        name, _, value = line.partition(" ")
+        if name == "btime":
+            return int(value) + 1 + process.started / os.sysconf("SC_CLK_TCK")
+    raise OSError("/proc/stat does not say when the machine was started")
+
+
 def descendants(root: int) -> list[Process]:
     """Return every process below ``root``, parents before children, without ``root`` itself."""
     children: dict[int, list[Process]] = {}

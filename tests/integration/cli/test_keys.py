@@ -5,6 +5,9 @@ identity that its processes load.
 """
 
 import json
+import os
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -343,3 +346,29 @@ def test_shown_keys_say_what_they_are(home: CliHome) -> None:
     text = home("keys", "show", key["key"]).stdout
     assert "until:       20" in text
     assert json.loads(home("keys", "show", key["fingerprint"], "--json").stdout) == key
+
+
+def test_doctor_names_the_processes_that_do_not_know_the_newest_keys(
+    home: CliHome,
+) -> None:
+    home("keys", "pool", "new")
+
+    def complaints() -> list[dict[str, str]]:
+        return [one for one in home.findings() if one["check"] == "keys"]
+
+    with subprocess.Popen(["sleep", "100"]) as child:
+        try:
+            told = {"pid": os.getpid(), "children": {"serve": {"pid": child.pid, "starts": 1}}}
+            (home.path / "run").mkdir(exist_ok=True)
+            (home.path / "run" / "up.json").write_text(json.dumps(told))
+            assert complaints() == []
+            home("keys", "passphrase", input="\n\n")
+            assert complaints() == []
+            home("keys", "rotate", "--yes")
+            later = time.time() + 2  # a process's start is known to a second
+            os.utime(home.path / "keys" / "announcement.json", (later, later))
+            (found,) = complaints()
+            assert (found["level"], found["advice"]) == ("warn", "restart the node")
+            assert "serve" in found["message"]
+        finally:
+            child.kill()
