@@ -1,0 +1,148 @@
+"""A pool whose key comes late gets the posts that are held already, with no step of an operator."""
+
+from dataclasses import replace
+
+from replicator.limits import Limits
+from replicator.node.ports import Incoming, Query
+from replicator.node.pull import pull
+from replicator.node.repair import repair
+from replicator.node.upkeep import upkeep
+from replicator.protocol.ids import KeyText
+from replicator.protocol.signing import PrivateKey
+from tests.support.pool import NOW_MS, Member, Pool
+from tests.support.relayed import with_pools
+
+
+def late(count: int, **options: object) -> tuple[Pool, Member, PrivateKey]:
+    """Return a node that holds posts of two pools and has the key of one alone."""
+    pool, other = Pool(), PrivateKey.generate()
+    author = pool.add("author", pools=[pool.key, other])
+    here = pool.add("here", **options)  # type: ignore[arg-type]
+    pool.acquaint(author, here)
+    author.publish_many(count)
+    pull(here.node, author.id)
+    pool.settle()
+    upkeep(here.node)
+    assert here.digests() == author.digests()
+    return pool, here, other
+
+
+def visible(member: Member, pool: KeyText) -> int:
+    return len(member.store.refs(digests=member.digests(), scopes=frozenset({pool})))
+
+
+def test_held_posts_are_shown_in_a_pool_whose_key_came_later() -> None:
+    pool, here, other = late(1_200)
+    here = with_pools(pool, here, pool.key, other)
+    assert visible(here, other.public) == 0
+    assert upkeep(here.node).shown == 1_200
+    assert visible(here, other.public) == visible(here, pool.key.public) == 1_200
+    assert here.store.backfills() == []
+    last = here.store.last_change()
+    assert upkeep(here.node).shown == 0
+    assert here.store.last_change() == last
+
+
+def test_they_are_served_and_reconciled_there_and_not_announced() -> None:
+    pool, here, other = late(30)
+    here = with_pools(pool, here, pool.key, other)
+    upkeep(here.node)
+    newcomer = pool.add("newcomer", pools=[other])
+    pool.acquaint(here, newcomer)
+    assert here.doorbell.take() == []
+    pull(newcomer.node, here.id)
+    assert newcomer.digests() == here.digests()
+    with here.store.reconciled(other.public, 0) as items:
+        assert len(items) == 30
+    report = repair(newcomer.node, here.id)
+    assert (report.wanted, report.given, report.ended) == (0, 0, "done")
+
+
+def test_a_reader_of_that_pool_whose_cursor_is_past_them_sees_them() -> None:
+    pool, here, other = late(5)
+    query = Query(scopes=frozenset({other.public}))
+    end = here.store.page(query, None).cursor
+    here = with_pools(pool, here, pool.key, other)
+    upkeep(here.node)
+    assert len(here.store.page(query, end).posts) == 5
+
+
+class SlowClock:
+    """A clock whose monotonic time passes as it is looked at."""
+
+    def __init__(self, member: Member, seconds: float) -> None:
+        self._clock, self._seconds = member.clock, seconds
+
+    def now(self) -> int:
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        self._clock.advance(self._seconds)
+        return self._clock.monotonic()
+
+
+def test_a_long_log_takes_several_rounds_and_goes_on_where_it_was() -> None:
+    pool, here, other = late(1_200)
+    here = with_pools(pool, here, pool.key, other)
+    slow = replace(here.node, clock=SlowClock(here, Limits().slice_seconds + 1))
+    assert upkeep(slow).shown == 500
+    (job,) = here.store.backfills()
+    assert (job.peer, job.posts) == (here.id, 500)
+    assert job.cursor is not None
+    assert job.remaining == 700
+    assert upkeep(slow).shown == 500
+    assert upkeep(slow).shown == 200
+    assert here.store.backfills() == []
+
+
+def test_a_database_that_was_put_back_has_its_log_looked_through_anew() -> None:
+    pool, here, other = late(5)
+    here = with_pools(pool, here, pool.key, other)
+    here.store.note_filled({f"pool {key}" for key in here.node.identity.pools}, NOW_MS)
+    here.store.add_backfills([here.id], f'{{"scope":"{other.public}"}}', "why", NOW_MS)
+    (job,) = here.store.backfills()
+    strange = Pool().add("strange")
+    strange.publish("one")
+    here.store.move_backfill(job, strange.store.end_cursor(), now=NOW_MS)
+    assert upkeep(here.node).shown == 0
+    assert upkeep(here.node).shown == 5
+
+
+def test_a_pool_that_was_left_is_filled_again_when_it_is_joined_again() -> None:
+    pool, here, other = late(5)
+    both = with_pools(pool, here, pool.key, other)
+    upkeep(both.node)
+    left = with_pools(pool, both, pool.key)
+    upkeep(left.node)
+    assert left.store.filled() == {f"pool {pool.key.public}"}
+    writer = pool.add("writer", pools=[pool.key, other])
+    pool.acquaint(writer, left)
+    writer.publish("meanwhile")
+    pull(left.node, writer.id)
+    assert visible(left, other.public) == 5
+    again = with_pools(pool, left, pool.key, other)
+    assert upkeep(again.node).shown == 1
+    assert visible(again, other.public) == 6
+
+
+def test_posts_that_the_pool_did_not_sign_are_not_shown_in_it() -> None:
+    pool, here, other = late(3)
+    stranger = pool.add("stranger")
+    stranger.publish("of the first pool alone")
+    here.store.add(
+        [Incoming(post, stranger.id, frozenset({pool.key.public})) for post in stranger.posts()],
+        NOW_MS,
+    )
+    here = with_pools(pool, here, pool.key, other)
+    assert upkeep(here.node).shown == 3
+    assert visible(here, other.public) == 3
+    assert visible(here, pool.key.public) == 4
+
+
+def test_without_room_the_own_log_waits_and_upkeep_is_well() -> None:
+    pool, here, other = late(3)
+    here = with_pools(pool, here, pool.key, other)
+    here.store._quota_bytes = 1
+    assert upkeep(here.node).shown == 0
+    here.store._quota_bytes = None
+    assert upkeep(here.node).shown == 3
