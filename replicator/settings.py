@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, get_args
-from urllib.parse import quote
+from urllib.parse import quote, urlencode, urlsplit
 
 from replicator.errors import ConfigurationError, Malformed
 from replicator.limits import Limits
 from replicator.node.ports import Keep
 from replicator.protocol.ids import INTEGER_MAX, NodeId, parse_node_id
 from replicator.rules.policy import Audience, Policy
+from replicator.rules.quotas import Quotas
 
 CONFIG_NAME: Final = "replicator.toml"
 WORK_URL_NAME: Final = "run/work-url"
@@ -31,6 +32,8 @@ _DIGITS_MAX: Final = 18
 _SHOWN_CHARS_MAX: Final = 80
 """Of a file whose content is another one than expected."""
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+_TLS_SCHEMES: Final = ("rediss", "amqps")
+_WORK_SCHEMES: Final = ("redis", "rediss", "unix")
 _BROKER_SCHEMES: Final = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
 
 
@@ -44,6 +47,9 @@ class Settings:
         database_url: SQLAlchemy URL, ``sqlite:///…`` or ``postgresql+psycopg://…``.
         work_url: Redis or Valkey for the work in hand; None until `up` has started one.
         broker_url: Celery's broker; None means ``work_url``.
+        tls_ca: file with the certificates that sign those of the servers, where the system's do
+            not; ``rediss://`` and ``amqps://`` are always checked, name and all.
+        tls_certificate, tls_key: files with what this node shows to these servers, or None.
         gateway_listen, local_listen: ``host:port`` of the sync and of the local listener.
         address: where peers reach this node, or None.
         allow_private: peers may be called at addresses that are not of the internet: private ones,
@@ -58,6 +64,8 @@ class Settings:
         keep_posts_per_origin, keep_bytes_per_origin: of each node's posts the newest are kept, up
             to this many, or this many canonical bytes; None: no bound.
         disk_bytes_max: what the database may take; None: what the disk has.
+        peer_posts_per_day, peer_bytes_per_day, origin_posts_per_day, origin_bytes_per_day: what is
+            taken of one deliverer, and of one origin whoever delivers it; None: no bound.
         log_level: of all processes of this node.
         limits: every bound.
     """
@@ -67,6 +75,9 @@ class Settings:
     database_url: str = field(repr=False)
     work_url: str | None = field(default=None, repr=False)
     broker_url: str | None = field(default=None, repr=False)
+    tls_ca: str | None = None
+    tls_certificate: str | None = None
+    tls_key: str | None = None
     gateway_listen: str = "127.0.0.1:8470"
     local_listen: str = "127.0.0.1:8471"
     address: str | None = None
@@ -84,6 +95,10 @@ class Settings:
     keep_posts_per_origin: int | None = None
     keep_bytes_per_origin: int | None = None
     disk_bytes_max: int | None = None
+    peer_posts_per_day: int | None = None
+    peer_bytes_per_day: int | None = None
+    origin_posts_per_day: int | None = None
+    origin_bytes_per_day: int | None = None
     log_level: str = "info"
     limits: Limits = field(default_factory=Limits)
 
@@ -99,13 +114,23 @@ class Settings:
         return Keep(self.keep_posts_per_origin, self.keep_bytes_per_origin)
 
     @property
+    def quotas(self) -> Quotas:
+        """How much is taken per day of one deliverer and of one origin."""
+        return Quotas(
+            self.peer_posts_per_day,
+            self.peer_bytes_per_day,
+            self.origin_posts_per_day,
+            self.origin_bytes_per_day,
+        )
+
+    @property
     def broker(self) -> str:
-        """The broker's URL: the one set, or the work state's."""
-        return self.broker_url or self.work
+        """The broker's URL: the one set, or the work state's, with how TLS is spoken."""
+        return self._with_tls(self.broker_url) if self.broker_url else self.work
 
     @property
     def work(self) -> str:
-        """The work state's URL.
+        """The work state's URL, with how TLS is spoken.
 
         Raises:
             ConfigurationError: none is set, and no embedded one is running.
@@ -115,7 +140,21 @@ class Settings:
                 "no work_url is set and no embedded Valkey is running: start the node with "
                 "'replicator up', or set work_url in replicator.toml"
             )
-        return self.work_url
+        return self._with_tls(self.work_url)
+
+    def _with_tls(self, url: str) -> str:
+        """Return a URL that says, as redis-py writes it, whom to believe in TLS."""
+        if url.partition("://")[0] not in _TLS_SCHEMES:
+            return url
+        options = {
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": "true",
+            "ssl_ca_certs": self.tls_ca,
+            "ssl_certfile": self.tls_certificate,
+            "ssl_keyfile": self.tls_key,
+        }
+        given = {name: value for name, value in options.items() if value is not None}
+        return f"{url}{'&' if '?' in url else '?'}{urlencode(given)}"
 
     @property
     def passphrase(self) -> bytes | None:
@@ -191,10 +230,31 @@ def _check_forms(settings: Settings) -> None:
         raise ConfigurationError("address: a URL is needed, for example https://node.example")
     if settings.log_level not in _LOG_LEVELS:
         raise ConfigurationError(f"log_level: one of {', '.join(_LOG_LEVELS)} is needed")
-    broker = settings.broker_url
-    if broker is not None and broker.partition("://")[0] not in _BROKER_SCHEMES:
-        # The URL may hold a password: it is not shown.
-        raise ConfigurationError("broker_url: redis://, rediss://, amqp:// or amqps:// is needed")
+    _check_url("work_url", settings.work_url, _WORK_SCHEMES)
+    _check_url("broker_url", settings.broker_url, _BROKER_SCHEMES)
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise ConfigurationError("tls_certificate and tls_key: one is of no use without the other")
+
+
+def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
+    """Refuse a URL that libraries would refuse with words that quote its password."""
+    if url is None:
+        return
+    if url.partition("://")[0] not in schemes:
+        needed = ", ".join(f"{scheme}://" for scheme in schemes)
+        raise ConfigurationError(f"{name}: one of {needed} is needed")
+    try:
+        port = urlsplit(url.partition(";")[0]).port
+    except ValueError:
+        port = 0
+    if port == 0:
+        raise ConfigurationError(
+            f"{name}: its port is no number; in a password write %2F for /, %3F for ?, %23 for #"
+        )
+    if "ssl_" in url.partition("?")[2]:
+        raise ConfigurationError(
+            f"{name}: TLS is set with tls_ca, tls_certificate and tls_key, not in the URL"
+        )
 
 
 def _check_same_node(settings: Settings) -> None:
@@ -256,6 +316,10 @@ _FROM_1: Final[Mapping[str, int]] = {
     "keep_posts_per_origin": INTEGER_MAX,
     "keep_bytes_per_origin": INTEGER_MAX,
     "disk_bytes_max": INTEGER_MAX,
+    "peer_posts_per_day": INTEGER_MAX,
+    "peer_bytes_per_day": INTEGER_MAX,
+    "origin_posts_per_day": INTEGER_MAX,
+    "origin_bytes_per_day": INTEGER_MAX,
 }
 """Whole numbers from 1 on, with the largest that makes sense."""
 
@@ -264,6 +328,9 @@ _TYPES: Final[dict[str, type[str] | type[int] | type[bool]]] = {
     "database_url": str,
     "work_url": str,
     "broker_url": str,
+    "tls_ca": str,
+    "tls_certificate": str,
+    "tls_key": str,
     "gateway_listen": str,
     "local_listen": str,
     "address": str,
@@ -281,6 +348,10 @@ _TYPES: Final[dict[str, type[str] | type[int] | type[bool]]] = {
     "keep_posts_per_origin": int,
     "keep_bytes_per_origin": int,
     "disk_bytes_max": int,
+    "peer_posts_per_day": int,
+    "peer_bytes_per_day": int,
+    "origin_posts_per_day": int,
+    "origin_bytes_per_day": int,
     "log_level": str,
 }
 """Names an operator may set, with their types (``home`` is where the file stands)."""
@@ -312,7 +383,8 @@ def _checked(name: str, value: Any, source: str) -> Any:
     if type(value) is not _TYPES[name]:
         raise ConfigurationError(f"{source}: {name} must be {_KINDS[_TYPES[name]]}")
     if type(value) is int and not 1 <= value <= _FROM_1[name]:
-        hint = "; leave it out for no bound" if name.startswith(("keep_", "disk_")) else ""
+        optional = name.startswith(("keep_", "disk_")) or name.endswith("_per_day")
+        hint = "; leave it out for no bound" if optional else ""
         raise ConfigurationError(f"{source}: {name} must be from 1 to {_FROM_1[name]}{hint}")
     return value
 

@@ -7,7 +7,7 @@ Nothing here is read at the point of use, and nothing is taken from the environm
 from typing import Any
 
 from replicator.adapters.queue_names import queue_name
-from replicator.adapters.queues import is_amqp, transport_options
+from replicator.adapters.queues import is_amqp, plain_url, tls_of, transport_options
 from replicator.settings import Settings
 from workers.queues import queues, routes
 from workers.schedule import beat_schedule
@@ -26,7 +26,9 @@ def configuration(settings: Settings) -> dict[str, Any]:
 def _broker(settings: Settings) -> dict[str, Any]:
     url = settings.broker
     return {
-        "broker_url": url,
+        "broker_url": plain_url(url),
+        # Certificates are always checked, where the URL asks for TLS.
+        "broker_use_ssl": tls_of(url),
         "broker_transport_options": transport_options(url, settings.node_id, settings.limits),
         # A broker that starts after its workers, or is away for a night, is waited for.
         "broker_connection_retry_on_startup": True,

@@ -18,7 +18,7 @@ from kombu.exceptions import KombuError
 
 from replicator.adapters.celery_message import Message, message_of
 from replicator.adapters.queue_names import LANES
-from replicator.adapters.queues import is_amqp, queue_of, transport_options
+from replicator.adapters.queues import is_amqp, plain_url, queue_of, tls_of, transport_options
 from replicator.errors import BrokerUnavailable
 from replicator.limits import Limits
 from replicator.node.ports import Ring
@@ -110,7 +110,10 @@ class KombuDoorbell:
             else:
                 options |= {"socket_timeout": SEND_SECONDS, "socket_connect_timeout": SEND_SECONDS}
             self._connection = Connection(
-                self._url, transport_options=options, connect_timeout=SEND_SECONDS
+                plain_url(self._url),
+                ssl=tls_of(self._url),
+                transport_options=options,
+                connect_timeout=SEND_SECONDS,
             )
         return self._connection
 

@@ -9,10 +9,12 @@ per node (with topic exchanges Celery uses the server's delayed delivery instead
 and what kills its workers ends in the node's dead-letter queue.
 """
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
 from kombu import Exchange, Queue
 
@@ -60,6 +62,38 @@ ROUTES: Final[Mapping[str, Route]] = MappingProxyType(
 def is_amqp(url: str) -> bool:
     """Tell whether a broker URL means RabbitMQ; any other is taken for Redis or Valkey."""
     return url.partition("://")[0] in AMQP_SCHEMES
+
+
+def plain_url(url: str) -> str:
+    """Return a broker URL without what it says of TLS; kombu takes that apart from it."""
+    place, _, query = url.partition("?")
+    rest = [(name, value) for name, value in parse_qsl(query) if not name.startswith("ssl_")]
+    return f"{place}?{urlencode(rest)}" if rest else place
+
+
+def tls_of(url: str) -> dict[str, Any] | bool:
+    """Return what kombu is to know of TLS for a URL that `Settings.broker` made; False: none.
+
+    Without it kombu would speak to a ``rediss://`` server without looking at its certificate, and
+    to an ``amqps://`` server without looking whose it is.
+    """
+    given = {n: v for n, v in parse_qsl(url.partition("?")[2]) if n.startswith("ssl_")}
+    scheme = url.partition("://")[0]
+    files = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+    if scheme == "rediss":
+        return {
+            "ssl_cert_reqs": "required",
+            "ssl_check_hostname": True,
+            **{name: given[name] for name in files if name in given},
+        }
+    if scheme == "amqps":
+        return {
+            "cert_reqs": ssl.CERT_REQUIRED,
+            # kombu puts the name of the URL here; without it no name would be compared
+            "server_hostname": None,
+            **{name.removeprefix("ssl_"): given[name] for name in files if name in given},
+        }
+    return False
 
 
 def key_prefix(node_id: NodeId) -> str:

@@ -28,6 +28,18 @@ _EXPLAINED: Final = (
         "The broker of Celery's messages, where it is not work_url (RabbitMQ).",
     ),
     (
+        "tls_ca",
+        '"/etc/replicator/ca.pem"',
+        "For rediss:// and amqps://: who signs the certificates of these servers, where the\n"
+        "system does not know it. They are always checked.",
+    ),
+    (
+        "tls_certificate",
+        '"/etc/replicator/client.pem"',
+        "What this node shows to such servers, where they ask for it; tls_key is its key.",
+    ),
+    ("tls_key", '"/etc/replicator/client-key.pem"', ""),
+    (
         "address",
         '"https://node.example:8470"',
         "Where peers reach this node; stands in its signed node document. TLS outside loopback.",
@@ -82,6 +94,15 @@ _EXPLAINED: Final = (
         "100_000_000_000",
         "What the database may take; beyond, nothing is published or taken until there is room.",
     ),
+    (
+        "peer_posts_per_day",
+        "100_000",
+        "What is taken per day of one peer, and of one origin whoever delivers it, in posts and in\n"
+        "bytes; what is over waits for its turn. Not set: no bound.",
+    ),
+    ("peer_bytes_per_day", "1_000_000_000", ""),
+    ("origin_posts_per_day", "10_000", ""),
+    ("origin_bytes_per_day", "100_000_000", ""),
     ("log_level", '"info"', "debug, info, warning or error."),
     (
         "key_passphrase",

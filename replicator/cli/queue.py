@@ -1,5 +1,6 @@
-"""`replicator queue`: posts that wait to be fetched, and dead letters, which were given up."""
+"""`replicator queue`: posts to fetch, dead letters, and queue entries that were no messages."""
 
+import base64
 from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -11,7 +12,7 @@ from replicator.cli.output import counted, emit, iso, json_option, printable, ta
 from replicator.cli.session import opened_node
 from replicator.node import operating
 from replicator.node.context import Node
-from replicator.node.ports import DeadLetter
+from replicator.node.ports import DeadLetter, MalformedEntry
 from replicator.protocol.ids import NodeId, parse_digest, parse_node_id
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -20,7 +21,7 @@ _REASON_CHARS_MAX: Final = 80
 
 @click.group()
 def queue() -> None:
-    """Show what waits to be fetched; try dead letters again, or drop them."""
+    """Show what waits to be fetched, was given up, or was set aside; try again, or drop."""
 
 
 @queue.command("list")
@@ -85,6 +86,46 @@ def _described(letter: DeadLetter) -> dict[str, Any]:
         "reason": letter.reason,
         "attempts": letter.attempts,
         "at": iso(letter.at),
+    }
+
+
+@queue.command("malformed")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--drop", "dropping", is_flag=True, help="Forget all of them.")
+@json_option
+@click.pass_obj
+def malformed(home: Path, limit: int, *, dropping: bool, as_json: bool) -> None:
+    """List entries of the message queues that were set aside, newest first.
+
+    This node writes none of them: somebody else can write to its broker, or a program is broken.
+    They did nothing, and are kept, bounded, to be looked at; --json shows how each begins.
+    """
+    with opened_node(home) as node:
+        entries = node.work.malformed(limit)
+        count = node.work.drop_malformed() if dropping else node.work.count_malformed()
+    if as_json:
+        shown = [_shown(entry) for entry in entries]
+        emit({"dropped": count} if dropping else {"count": count, "entries": shown})
+        return
+    if dropping:
+        click.echo(f"forgotten: {counted(count, 'malformed entry', 'malformed entries')}")
+        return
+    for entry in entries:
+        reason = printable(entry.reason, _REASON_CHARS_MAX)
+        name = printable(entry.queue, _REASON_CHARS_MAX)
+        click.echo(f"{iso(entry.at)}  {name}: {reason} ({entry.size:,} bytes)")
+    more = count - len(entries)
+    tail = f", {more:,} of them not shown (--limit)" if more > 0 else ""
+    click.echo(f"{counted(count, 'malformed entry', 'malformed entries')}{tail}")
+
+
+def _shown(entry: MalformedEntry) -> dict[str, Any]:
+    return {
+        "at": iso(entry.at),
+        "queue": entry.queue,
+        "reason": entry.reason,
+        "size": entry.size,
+        "head_base64": base64.b64encode(entry.head).decode("ascii"),
     }
 
 

@@ -5,6 +5,7 @@ import pytest
 from replicator.errors import ConfigurationError
 from replicator.node.ports import Keep
 from replicator.rules.policy import Policy
+from replicator.rules.quotas import Quotas
 from replicator.settings import Settings, load_settings
 
 
@@ -62,6 +63,7 @@ def test_secrets_do_not_stand_in_the_repr(home):
         ("keep_days = 1.5", {}, "keep_days must be a whole number"),
         ("keep_posts_per_origin = 0", {}, "leave it out for no bound"),
         ("keep_bytes_per_origin = -1", {}, "leave it out for no bound"),
+        ("peer_posts_per_day = 0", {}, "leave it out for no bound"),
         ("", {"REPLICATOR_DISK_BYTES_MAX": "0"}, "leave it out for no bound"),
         ("", {"REPLICATOR_DISK_BYTES_MAX": "9" * 5000}, "a whole number is needed"),
         ("[limits]\nitems_mx = 1", {}, "did you mean 'items_max'"),
@@ -99,8 +101,11 @@ def test_every_setting_but_the_home_and_limits_can_be_set_by_a_variable(home):
     given |= {"pull": "open", "get": "peers", "put": "peers"}
     given |= {"reconcile": "off", "roster": "ask", "keep_days": "30"}
     given |= {"keep_posts_per_origin": "5", "keep_bytes_per_origin": "6", "disk_bytes_max": "7"}
+    given |= {"peer_posts_per_day": "8", "peer_bytes_per_day": "9"}
+    given |= {"origin_posts_per_day": "10", "origin_bytes_per_day": "11"}
     given |= dict.fromkeys(("gateway_listen", "local_listen", "flower_listen"), "host:1")
     given |= {"address": "https://b", "broker_url": "amqp://b", "log_level": "debug"}
+    given |= {"work_url": "redis://b"}
     given |= {"allow_private": "true"}
     names = set(Settings.__dataclass_fields__) - {"home", "limits"}
     values = {name: given.get(name, f"value-of-{name}") for name in names}
@@ -121,6 +126,7 @@ def test_without_a_word_everything_is_kept_and_the_pool_is_served(home):
     settings = load_settings(home, {})
     assert (settings.keep_days, settings.keep, settings.disk_bytes_max) == (None, Keep(), None)
     assert settings.policy == Policy()
+    assert not settings.quotas
 
 
 def test_what_is_kept_and_who_is_served_reach_the_rules(home):
@@ -129,7 +135,10 @@ def test_what_is_kept_and_who_is_served_reach_the_rules(home):
         "REPLICATOR_KEEP_BYTES_PER_ORIGIN": "2000",
         "REPLICATOR_RECONCILE": "off",
         "REPLICATOR_ROSTER": "ask",
+        "REPLICATOR_PEER_BYTES_PER_DAY": "5000",
+        "REPLICATOR_ORIGIN_POSTS_PER_DAY": "6",
     }
     settings = load_settings(home, environ)
     assert settings.keep == Keep(posts=10, size=2000)
     assert (settings.policy.reconcile, settings.policy.roster) == ("off", "ask")
+    assert settings.quotas == Quotas(peer_bytes=5000, origin_posts=6)

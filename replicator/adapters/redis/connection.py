@@ -26,6 +26,9 @@ HEALTH_CHECK_SECONDS: Final = 30
 CONNECTIONS_MAX: Final = 32
 """Per process; more than its threads need. Callers wait for a free one."""
 
+_NO_URL: Final = "work_url: it is none that redis-py understands: redis://host:port/number"
+"""Says nothing of the URL, nor what redis-py says of it, which may quote a part of a password."""
+
 _PASSING: Final = frozenset(
     ("OOM", "READONLY", "MISCONF", "MASTERDOWN", "LOADING", "BUSY", "NOREPLICAS", "UNBLOCKED")
 )
@@ -46,8 +49,8 @@ def connect(url: str) -> "redis.Redis":
             retry=Retry(NoBackoff(), 0),
             **_options(COMMAND_SECONDS),
         )
-    except ValueError as error:
-        raise ConfigurationError(f"work_url: {error}") from error
+    except ValueError:
+        raise ConfigurationError(_NO_URL) from None
     return redis.Redis(connection_pool=pool)
 
 
@@ -64,8 +67,8 @@ def connect_async(url: str) -> "redis.asyncio.Redis":
             retry=AsyncRetry(NoBackoff(), 0),
             **_options(None),
         )
-    except ValueError as error:
-        raise ConfigurationError(f"work_url: {error}") from error
+    except ValueError:
+        raise ConfigurationError(_NO_URL) from None
 
 
 def _options(command_seconds: float | None) -> dict[str, Any]:
