@@ -225,7 +225,11 @@ class Limits:
     equivocators_max: int = 10_000
     """Origins flagged; of more, the ones seen longest ago go first."""
     equivocations_max: int = 200
-    """Proofs kept that an origin signed two posts under one id: the newest (50 MiB at worst)."""
+    """Proofs kept that an origin signed two posts under one id: the newest (100 MiB at worst)."""
+    equivocations_per_origin_max: int = 10
+    """Of one origin, so that one that does it all day does not push out the proofs of others."""
+    block_reason_chars_max: int = 200
+    """What the operator writes to a block: a line, not a file."""
     pages_ahead: int = 1
     """Pages of a pull that are fetched while one is being stored."""
 

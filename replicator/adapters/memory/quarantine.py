@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from replicator.limits import Limits
 from replicator.node.ports import Waiting, WaitingEntry, WaitingOrigin
-from replicator.protocol.ids import Digest, NodeId, origin_of
+from replicator.protocol.ids import Digest, GlobalId, NodeId, origin_of
 from replicator.rules.merging import merged_signatures
 from replicator.rules.quarantine import Room
 
@@ -87,6 +87,12 @@ class MemoryQuarantine:
     def forget(self, deliverer: NodeId) -> None:
         """Forget what a node gave."""
         self.drop([n for n, (one, _) in self._copies.items() if one.deliverer == deliverer])
+
+    def drop_blocked(self, covers: Callable[[Digest, GlobalId], bool]) -> None:
+        """Forget copies of what is blocked."""
+        self.drop(
+            [n for n, (one, _) in self._copies.items() if covers(one.post.digest, one.post.id)]
+        )
 
     def expire(self, before: int, known: Known) -> int:
         """Forget copies noted before ``before``, or decided meanwhile; return how many."""

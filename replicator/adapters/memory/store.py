@@ -16,6 +16,7 @@ from replicator.adapters.memory.peers import MemoryPeers
 from replicator.adapters.memory.peers_roster import MemoryRoster
 from replicator.adapters.memory.quarantine import MemoryQuarantine
 from replicator.adapters.memory.store_backfill import MemoryBackfillStore
+from replicator.adapters.memory.store_moderation import MemoryModerationStore
 from replicator.adapters.memory.store_peers import MemoryPeerStore
 from replicator.adapters.memory.store_posts import MemoryPosts
 from replicator.adapters.memory.store_quarantine import MemoryQuarantineStore
@@ -42,7 +43,9 @@ from replicator.rules.filters import matches
 from replicator.rules.negentropy import Items
 
 
-class MemoryStore(MemoryPeerStore, MemoryQuarantineStore, MemoryBackfillStore):
+class MemoryStore(
+    MemoryPeerStore, MemoryQuarantineStore, MemoryBackfillStore, MemoryModerationStore
+):
     """Implements `replicator.node.ports.Store` in memory; threads may share one.
 
     Args:
@@ -72,18 +75,16 @@ class MemoryStore(MemoryPeerStore, MemoryQuarantineStore, MemoryBackfillStore):
 
     def add(self, items: Sequence[Incoming], now: int) -> list[Added]:
         """Store posts; one outcome per item, in order."""
-        del now  # nothing that the contract shows depends on it
-        return self._add(items)
+        return self._add(items, now)
 
     def publish(self, items: Sequence[Incoming], now: int) -> list[Added]:
         """Store posts made here; another content under a held id is a conflict."""
-        del now
-        return self._add(items, publishing=True)
+        return self._add(items, now, publishing=True)
 
-    def _add(self, items: Sequence[Incoming], *, publishing: bool = False) -> list[Added]:
+    def _add(self, items: Sequence[Incoming], now: int, *, publishing: bool = False) -> list[Added]:
         with self._lock:
             self._check_room(items)
-            outcomes = [self._posts.add(item, publishing=publishing) for item in items]
+            outcomes = [self._posts.add(item, now, publishing=publishing) for item in items]
             self._peers.drop_decided(self._posts.known)
             return outcomes
 
@@ -95,9 +96,8 @@ class MemoryStore(MemoryPeerStore, MemoryQuarantineStore, MemoryBackfillStore):
         self, refs: Collection[Ref], pools: Collection[KeyText], reason: str, now: int
     ) -> None:
         """Record posts as decided against, in pools; a held one stays held."""
-        del now
         with self._lock:
-            self._posts.decide(refs, pools, reason)
+            self._posts.decide(refs, pools, reason, now)
             self._peers.drop_decided(self._posts.known)
 
     def known(self, digests: Collection[Digest]) -> set[Digest]:

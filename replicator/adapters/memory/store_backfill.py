@@ -19,7 +19,7 @@ class MemoryBackfillStore:
     _peers: MemoryPeers
     _backfills: MemoryBackfills
 
-    def _add(self, items: Sequence[Incoming], *, publishing: bool = False) -> list[Added]:
+    def _add(self, items: Sequence[Incoming], now: int, *, publishing: bool = False) -> list[Added]:
         raise NotImplementedError
 
     def _check_room(self, items: Sequence[Incoming]) -> None:
@@ -48,12 +48,11 @@ class MemoryBackfillStore:
         now: int,
     ) -> list[Added]:
         """Commit one page with its cursor; raise `CursorConflict` where that moved."""
-        del now
         with self._lock:
             self._backfills.check_at(job)
             self._check_room(posts)
             self._backfills.move(job, after, len(posts), remaining)
-            outcomes = self._add(posts)
+            outcomes = self._add(posts, now)
             known = self._posts.known(ref.digest for ref in gaps)
             self._peers.add_gaps(job.peer, [ref for ref in gaps if ref.digest not in known])
             return outcomes

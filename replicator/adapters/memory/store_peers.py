@@ -23,7 +23,7 @@ class MemoryPeerStore:
     _quarantine: MemoryQuarantine
     _backfills: MemoryBackfills
 
-    def _add(self, items: Sequence[Incoming], *, publishing: bool = False) -> list[Added]:
+    def _add(self, items: Sequence[Incoming], now: int, *, publishing: bool = False) -> list[Added]:
         raise NotImplementedError
 
     def _check_room(self, items: Sequence[Incoming]) -> None:
@@ -138,7 +138,7 @@ class MemoryPeerStore:
         with self._lock:
             self._check_room(posts)
             self._peers.move_pulled(node, before, after)
-            outcomes = self._add(posts)
+            outcomes = self._add(posts, now)
             known = self._posts.known(ref.digest for ref in gaps)
             self._peers.add_gaps(node, [ref for ref in gaps if ref.digest not in known])
             return outcomes

@@ -8,65 +8,21 @@ their post, sequences are never drawn twice.
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
+from replicator.adapters.memory.moderation import MemoryBlocks, MemoryEquivocations, names_of
+from replicator.adapters.memory.post_records import Decision, Entry, Held, PoolSet, item_of
 from replicator.limits import Limits
-from replicator.node.ports import Added, Incoming, Keep
+from replicator.node.ports import Added, BlockName, Incoming, Keep
 from replicator.protocol.ids import Digest, GlobalId, KeyText, NodeId, origin_of
 from replicator.protocol.post import Post, Ref
 from replicator.rules.merging import kept_digest, merged_signatures
-from replicator.rules.negentropy import Item, SortedItems
+from replicator.rules.negentropy import SortedItems
 
 EQUIVOCATION: Final = "equivocation"
 EXPIRED: Final = "expired"
-
-
-@dataclass(slots=True)
-class Held:
-    """A post with what the store notes about it."""
-
-    post: Post
-    received_from: NodeId | None
-    pools: set[KeyText]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A log entry: who sees it (None in ``pools``: readers of everything), who announces it."""
-
-    sequence: int
-    digest: Digest
-    pools: frozenset[KeyText | None]
-    entry_pools: frozenset[KeyText]
-
-
-@dataclass(frozen=True, slots=True)
-class _Decision:
-    reason: str
-    published: int
-
-
-@dataclass(slots=True)
-class _Set:
-    """The reconciled set of one pool, sorted when it is asked for."""
-
-    items: set[Item] = field(default_factory=set)
-    sorted: SortedItems | None = None
-
-    def change(self, *, add: Iterable[Item] = (), remove: Iterable[Item] = ()) -> None:
-        self.items.update(add)
-        self.items.difference_update(remove)
-        self.sorted = None
-
-    def view(self) -> SortedItems:
-        if self.sorted is None:
-            self.sorted = SortedItems(self.items)
-        return self.sorted
-
-
-def _item(ref: Ref) -> Item:
-    return ref.published, bytes.fromhex(ref.digest)
+BLOCKED: Final = "blocked"
 
 
 class MemoryPosts:
@@ -76,18 +32,25 @@ class MemoryPosts:
         self._limits = limits
         self.held: dict[Digest, Held] = {}
         self.by_id: dict[GlobalId, Digest] = {}
-        self.decided: dict[Digest, _Decision] = {}
+        self.decided: dict[Digest, Decision] = {}
+        self._fallen: dict[GlobalId, set[Digest]] = defaultdict(set)
+        self.blocks = MemoryBlocks(limits)
+        self.twofold = MemoryEquivocations(limits)
         self.log: list[Entry] = []
         self.last = 0
         self.floor = 0
         self.origin_floors: dict[NodeId, int] = {}
-        self._sets: dict[KeyText, _Set] = defaultdict(_Set)
+        self._sets: dict[KeyText, PoolSet] = defaultdict(PoolSet)
 
     # storing
 
-    def add(self, item: Incoming, *, publishing: bool = False) -> Added:
+    def add(self, item: Incoming, now: int, *, publishing: bool = False) -> Added:
         """Store one post (see `Store.add` and `Store.publish`)."""
         post = item.post
+        if self.blocks.covers(post.digest, post.id):
+            if not publishing:
+                self.decide([post.ref], item.pools, BLOCKED, now)
+            return Added.DECIDED
         if post.digest in self.held:
             self._merge(item)
             return Added.KNOWN
@@ -96,20 +59,42 @@ class MemoryPosts:
             return Added.DECIDED
         if post.published < self.floor:
             return Added.DECIDED
-        rival = self.by_id.get(post.id)
-        if rival is not None and publishing:
+        others = self._others(post.id)
+        if not others:
+            self._store(item)
+            return Added.STORED
+        if publishing:
             return Added.CONFLICT
-        if rival is not None and kept_digest(rival, post.digest) == rival:
-            self.decided[post.digest] = _Decision(EQUIVOCATION, post.published)
+        return self._resolve(item, min(others), now)
+
+    def _others(self, post_id: GlobalId) -> set[Digest]:
+        """Return the contents seen under an id, held or decided against."""
+        held = self.by_id.get(post_id)
+        fallen = self._fallen.get(post_id, set())
+        return fallen if held is None else {held, *fallen}
+
+    def _resolve(self, item: Incoming, smallest: Digest, now: int) -> Added:
+        """Keep the smallest of all contents seen under an id, be it not held any more."""
+        post = item.post
+        self.twofold.flag(origin_of(post.id), 1, now)
+        rival = self.by_id.get(post.id)
+        if rival is not None:
+            self.twofold.note(self.held[rival].post, post, now)
+        if kept_digest(smallest, post.digest) == smallest:
+            self._note(post.ref, EQUIVOCATION)
             self._show(post.ref, item.pools)
             return Added.LOST
         if rival is not None:
             self._remove({rival}, EQUIVOCATION)
+        self._store(item)
+        return Added.STORED if rival is None else Added.REPLACED
+
+    def _store(self, item: Incoming) -> None:
+        post = item.post
         self.held[post.digest] = Held(post, item.received_from, set(item.pools))
         self.by_id[post.id] = post.digest
         self._append(post.digest, item.pools | {None}, item.entry_pools & item.pools)
         self._show(post.ref, item.pools)
-        return Added.STORED if rival is None else Added.REPLACED
 
     def _merge(self, item: Incoming) -> None:
         held = self.held[item.post.digest]
@@ -140,16 +125,88 @@ class MemoryPosts:
     def _show(self, ref: Ref, pools: Collection[KeyText]) -> None:
         if ref.published >= self.floor:
             for pool in pools:
-                self._sets[pool].change(add=[_item(ref)])
+                self._sets[pool].change(add=[item_of(ref)])
 
-    def decide(self, refs: Iterable[Ref], pools: Collection[KeyText], reason: str) -> None:
+    def decide(
+        self, refs: Iterable[Ref], pools: Collection[KeyText], reason: str, now: int
+    ) -> None:
         """Record posts as decided against, in pools."""
         for ref in refs:
             if ref.published < self.floor:
                 continue
             if not self.known([ref.digest]):
-                self.decided[ref.digest] = _Decision(reason, ref.published)
+                if self._others(ref.id):
+                    self.twofold.flag(origin_of(ref.id), 1, now)
+                rival = self.by_id.get(ref.id)
+                if rival is not None and kept_digest(rival, ref.digest) == ref.digest:
+                    self._remove({rival}, EQUIVOCATION)
+                self._note(ref, reason)
             self._show(ref, pools)
+
+    def _note(self, ref: Ref, reason: str) -> None:
+        self.decided[ref.digest] = Decision(reason, ref.published, ref.id)
+        self._fallen[ref.id].add(ref.digest)
+
+    def _forget(self, digests: Iterable[Digest]) -> None:
+        """Forget that digests were decided against."""
+        for digest in digests:
+            post_id = self.decided.pop(digest).id
+            self._fallen[post_id].discard(digest)
+            if not self._fallen[post_id]:
+                del self._fallen[post_id]
+
+    # blocks
+
+    def held_of(self, names: Collection[BlockName]) -> list[Post]:
+        """Return held posts that names stand for."""
+        wanted = {*names}
+        return [
+            held.post
+            for digest, held in self.held.items()
+            if wanted.intersection(names_of(digest, held.post.id))
+        ]
+
+    def blocked_of(self, names: Collection[BlockName]) -> list[Digest]:
+        """Return what was decided against as blocked and names stand for."""
+        wanted = {*names}
+        return [
+            digest
+            for digest, one in self.decided.items()
+            if one.reason == BLOCKED and wanted.intersection(names_of(digest, one.id))
+        ]
+
+    def begin_blocks(self, names: Collection[BlockName]) -> int:
+        """Remove some posts of blocks; return how much was done."""
+        most = self._limits.expire_items_max
+        exact = all(name.kind != "node" for name in names)
+        doomed = [post.digest for post in self.held_of(names)]
+        if not exact:
+            doomed = doomed[:most]
+        self._remove(set(doomed), BLOCKED)
+        if exact or len(doomed) < most:
+            self.blocks.done(names)
+        return len(doomed) + len(names)
+
+    def end_blocks(self) -> int:
+        """Forget some of what lifted blocks decided; return how much was done."""
+        names = self.blocks.at_work(ends=True)
+        if not names:
+            return 0
+        most = self._limits.expire_items_max
+        free = [
+            digest
+            for digest in self.blocked_of(names)
+            if not self.blocks.covers(digest, self.decided[digest].id)
+        ]
+        exact = all(name.kind != "node" for name in names)
+        gone = free if exact else free[:most]
+        if exact or len(gone) < most:
+            self.blocks.done(names)
+        items = {(self.decided[digest].published, bytes.fromhex(digest)) for digest in gone}
+        self._forget(gone)
+        for one in self._sets.values():
+            one.change(remove=items)
+        return len(gone) + len(names)
 
     # reading
 
@@ -170,7 +227,7 @@ class MemoryPosts:
 
     def reconciled(self, pool: KeyText, since: int) -> SortedItems:
         """Return the set of a pool as it is now."""
-        found = self._sets[pool] if pool in self._sets else _Set()
+        found = self._sets[pool] if pool in self._sets else PoolSet()
         return found.view().since(max(since, self.floor))
 
     def size(self) -> int:
@@ -216,14 +273,13 @@ class MemoryPosts:
             post = self.held.pop(digest).post
             del self.by_id[post.id]
             if post.published >= self.floor:
-                self.decided[digest] = _Decision(reason, post.published)
+                self._note(post.ref, reason)
         if digests:
             self.log = [entry for entry in self.log if entry.digest not in digests]
 
     def _forget_below_floor(self) -> int:
         old = [digest for digest, one in self.decided.items() if one.published < self.floor]
-        for digest in old:
-            del self.decided[digest]
+        self._forget(old)
         forgotten = len(old)
         for one in self._sets.values():
             below = [item for item in one.items if item[0] < self.floor]
@@ -264,8 +320,7 @@ class MemoryPosts:
         surplus = len(self.decided) - self._limits.decided_items_max
         oldest = sorted((one.published, digest) for digest, one in self.decided.items())
         gone = oldest[: max(0, min(surplus, self._limits.expire_items_max))]
-        for _, digest in gone:
-            del self.decided[digest]
+        self._forget(digest for _, digest in gone)
         items = {(published, bytes.fromhex(digest)) for published, digest in gone}
         for one in self._sets.values():
             one.change(remove=items)

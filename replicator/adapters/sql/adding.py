@@ -7,7 +7,8 @@ and no digest comes twice; each run costs the same dozen statements whatever its
 Equal content merges: signatures by union, and a pool that is newly known gets a log entry of its
 own, so that a reader of that pool whose cursor is past the first entry sees the post again;
 readers of other pools, and readers of everything, do not. Two contents under one id resolve by
-digest (`rules.merging`), the other one is decided against and kept as evidence.
+digest (`rules.merging`), the other one is decided against and kept as evidence; a content that was
+decided against counts there like one that is held. What the operator blocked is decided against.
 
 What becomes visible in a pool, or is decided against there, enters the pool's reconciled set unless
 it is below the floor. A post that is stored stands in none yet: it would be held, or decided.
@@ -18,10 +19,13 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, bindparam, update
 
 from replicator.adapters.sql.bulk import Kind, delete_among, insert_rows, rows_among
-from replicator.adapters.sql.lookups import known_digests, pool_ids
+from replicator.adapters.sql.deciding import EQUIVOCATION, FALLEN_SQL, decide_against
+from replicator.adapters.sql.equivocations import Copy, copy_of, count_seen, flag, keep_evidence
+from replicator.adapters.sql.lookups import all_pool_ids
+from replicator.adapters.sql.moderation import BLOCKED, blocked_among
 from replicator.adapters.sql.packing import pack_signatures, unpack_signatures
 from replicator.adapters.sql.removing import count_posts, log_state, remove_posts
 from replicator.adapters.sql.schema import (
@@ -30,9 +34,7 @@ from replicator.adapters.sql.schema import (
     announcement,
     change,
     decision,
-    equivocation,
     gap,
-    pool,
     post,
     post_pool,
     post_tag,
@@ -42,12 +44,9 @@ from replicator.limits import Limits
 from replicator.node.ports import Added, Incoming
 from replicator.protocol.ids import Digest, GlobalId, KeyText, origin_of
 from replicator.protocol.messages import MODEL_NAME
-from replicator.protocol.post import Ref
 from replicator.rules.merging import kept_digest, merged_signatures
 from replicator.rules.negentropy import Item
 
-EQUIVOCATION: Final = "equivocation"
-"""The reason of a digest that was decided against because another one is kept under its id."""
 _HELD_SQL: Final = (
     "SELECT id, digest, global_id, published, size, received_from, signatures FROM post"
 )
@@ -71,6 +70,8 @@ class _Before:
     held: dict[bytes, _Held]
     decided: set[bytes]
     rivals: dict[str, _Held]
+    fallen: dict[str, list[bytes]]
+    """Per id: other contents that were decided against."""
     memberships: dict[int, set[int]]
     pools: dict[KeyText, int]
 
@@ -92,6 +93,8 @@ class _Plan:
     signatures: list[dict[str, Any]] = field(default_factory=list)
     replaced: list[tuple[_Held, Incoming]] = field(default_factory=list)
     lost: list[tuple[_Held, Incoming]] = field(default_factory=list)
+    twofold: list[GlobalId] = field(default_factory=list)
+    """Ids under which a further content was seen."""
     shown: dict[int, list[Item]] = field(default_factory=lambda: defaultdict(list))
     """Per pool: of posts that were neither held nor decided against before."""
     shown_again: dict[int, list[Item]] = field(default_factory=lambda: defaultdict(list))
@@ -107,6 +110,38 @@ def add_posts(
     publishing: bool = False,
 ) -> list[Added]:
     """Store posts; one outcome per item, in order (see `Store.add` and `Store.publish`)."""
+    barred = blocked_among(connection, [item.post.ref for item in items])
+    if barred:
+        return _add_the_rest(connection, items, barred, now, limits, publishing=publishing)
+    return _add_runs(connection, items, now, limits, publishing=publishing)
+
+
+def _add_the_rest(
+    connection: Connection,
+    items: Sequence[Incoming],
+    barred: Collection[Digest],
+    now: int,
+    limits: Limits,
+    *,
+    publishing: bool,
+) -> list[Added]:
+    """Store what is not blocked, and decide against what is: it was blocked after it was judged."""
+    free = [item for item in items if item.post.digest not in barred]
+    outcomes = iter(_add_runs(connection, free, now, limits, publishing=publishing))
+    for item in items:
+        if item.post.digest in barred and not publishing:
+            decide_against(connection, [item.post.ref], item.pools, (BLOCKED, now), limits)
+    return [Added.DECIDED if item.post.digest in barred else next(outcomes) for item in items]
+
+
+def _add_runs(
+    connection: Connection,
+    items: Sequence[Incoming],
+    now: int,
+    limits: Limits,
+    *,
+    publishing: bool,
+) -> list[Added]:
     outcomes: list[Added] = []
     for run in _runs(items):
         before = _look(connection, run)
@@ -115,33 +150,6 @@ def add_posts(
         _write(connection, plan, now, limits)
         _show(connection, plan, limits)
     return outcomes
-
-
-def decide_against(
-    connection: Connection,
-    refs: Collection[Ref],
-    pools: Collection[KeyText],
-    decided: tuple[str, int],
-    limits: Limits,
-) -> None:
-    """Record posts as decided against, in pools; those held or decided already stay as they are.
-
-    Args:
-        decided: the reason, and when (ms).
-    """
-    floor = log_state(connection).floor
-    by_digest = {ref.digest: ref for ref in refs if ref.published >= floor}
-    new = sorted(set(by_digest) - known_digests(connection, by_digest))
-    raw = [bytes.fromhex(digest) for digest in new]
-    rows = [
-        (digest, *decided, by_digest[name].published) for digest, name in zip(raw, new, strict=True)
-    ]
-    insert_rows(connection, decision, rows)
-    delete_among(connection, gap, "digest", "bytea", raw)
-    items = [(ref.published, bytes.fromhex(ref.digest)) for ref in by_digest.values()]
-    for pool_id in sorted(_all_pool_ids(connection, pools).values() if items else ()):
-        fresh = missing_items(connection, pool_id, items)
-        enter_items(connection, pool_id, fresh, limits.summary_items_max)
 
 
 def _runs(items: Sequence[Incoming]) -> Iterator[list[Incoming]]:
@@ -169,26 +177,21 @@ def _look(connection: Connection, run: Sequence[Incoming]) -> _Before:
         if digest not in held and digest not in decided
     ]
     rivals = {row.global_id: row for row in _held(connection, "global_id", "text", new)}
+    fallen: dict[str, list[bytes]] = defaultdict(list)
+    for post_id, fell in rows_among(connection, FALLEN_SQL, "global_id", "text", new):
+        fallen[post_id].append(fell)
     memberships: dict[int, set[int]] = defaultdict(set)
     for post_id, pool_id in rows_among(
         connection, _POOLS_SQL, "post", "bigint", [row.id for row in held.values()]
     ):
         memberships[post_id].add(pool_id)
     keys = frozenset[KeyText]().union(*(item.pools for item in run))
-    return _Before(held, decided, rivals, memberships, _all_pool_ids(connection, keys))
+    pools = all_pool_ids(connection, keys)
+    return _Before(held, decided, rivals, fallen, memberships, pools)
 
 
 def _held(connection: Connection, column: str, kind: Kind, values: Collection[Any]) -> list[_Held]:
     return [_Held(*row) for row in rows_among(connection, _HELD_SQL, column, kind, values)]
-
-
-def _all_pool_ids(connection: Connection, keys: Collection[KeyText]) -> dict[KeyText, int]:
-    ids = pool_ids(connection, keys)
-    new = sorted(set(keys) - set(ids))
-    if not new:
-        return ids
-    connection.execute(insert(pool), [{"key": key} for key in new])
-    return pool_ids(connection, keys)
 
 
 def _decide(item: Incoming, before: _Before, plan: _Plan, now: int, limits: Limits) -> Added:
@@ -203,20 +206,33 @@ def _decide(item: Incoming, before: _Before, plan: _Plan, now: int, limits: Limi
     if item.post.published < plan.floor:
         return Added.DECIDED
     rival = before.rivals.get(item.post.id)
-    if rival is None:
+    others = [*before.fallen.get(item.post.id, ()), *([rival.digest] if rival else ())]
+    if not others:
         _store(item, digest, before, plan, now)
         return Added.STORED
     if plan.publishing:
         return Added.CONFLICT
-    if kept_digest(Digest(rival.digest.hex()), item.post.digest) == item.post.digest:
-        plan.decisions.append((rival.digest, EQUIVOCATION, now, rival.published))
-        plan.replaced.append((rival, item))
-        _store(item, digest, before, plan, now)
-        return Added.REPLACED
-    plan.decisions.append((digest, EQUIVOCATION, now, item.post.published))
-    plan.lost.append((rival, item))
-    _enter(plan.shown, item, digest, before, plan)
-    return Added.LOST
+    plan.twofold.append(item.post.id)
+    return _resolve(item, rival, min(others), before, plan, now)
+
+
+def _resolve(
+    item: Incoming, rival: _Held | None, smallest: bytes, before: _Before, plan: _Plan, now: int
+) -> Added:
+    """Keep the smallest of all contents seen under an id, be it that it is not held any more."""
+    digest = bytes.fromhex(item.post.digest)
+    if kept_digest(Digest(smallest.hex()), item.post.digest) != item.post.digest:
+        plan.decisions.append((digest, EQUIVOCATION, now, item.post.published, item.post.id))
+        if rival is not None:
+            plan.lost.append((rival, item))
+        _enter(plan.shown, item, digest, before, plan)
+        return Added.LOST
+    _store(item, digest, before, plan, now)
+    if rival is None:
+        return Added.STORED
+    plan.decisions.append((rival.digest, EQUIVOCATION, now, rival.published, rival.global_id))
+    plan.replaced.append((rival, item))
+    return Added.REPLACED
 
 
 def _enter(
@@ -287,7 +303,8 @@ def _merge(item: Incoming, held: _Held, before: _Before, plan: _Plan, limits: Li
 
 def _write(connection: Connection, plan: _Plan, now: int, limits: Limits) -> None:
     if plan.replaced or plan.lost:
-        _keep_evidence(connection, plan, now, limits)
+        keep_evidence(connection, _evidence(connection, plan), now, limits)
+    flag(connection, count_seen(plan.twofold), now, limits)
     remove_posts(connection, [held.id for held, _ in plan.replaced])
     insert_rows(connection, post, plan.posts)
     insert_rows(connection, change, plan.changes)
@@ -315,36 +332,14 @@ def _show(connection: Connection, plan: _Plan, limits: Limits) -> None:
         enter_items(connection, pool_id, items, limits.summary_items_max)
 
 
-def _keep_evidence(connection: Connection, plan: _Plan, now: int, limits: Limits) -> None:
+def _evidence(connection: Connection, plan: _Plan) -> list[tuple[GlobalId, Copy, Copy]]:
+    """Return what the run saw twice, as (id, kept, lost)."""
+    met = [*plan.replaced, *plan.lost]
     select_content = "SELECT id, content FROM post"
-    replaced_ids = [held.id for held, _ in plan.replaced]
-    contents = dict(
-        map(tuple, rows_among(connection, select_content, "id", "bigint", replaced_ids))
-    )
-    rows = [
-        {
-            "global_id": held.global_id,
-            "kept": bytes.fromhex(item.post.digest),
-            "lost": held.digest,
-            "noted_at": now,
-            "kept_signatures": pack_signatures(item.post.signatures),
-            "lost_signatures": held.signatures,
-            "lost_content": contents[held.id],
-        }
-        for held, item in plan.replaced
-    ] + [
-        {
-            "global_id": held.global_id,
-            "kept": held.digest,
-            "lost": bytes.fromhex(item.post.digest),
-            "noted_at": now,
-            "kept_signatures": held.signatures,
-            "lost_signatures": pack_signatures(item.post.signatures),
-            "lost_content": item.post.canonical,
-        }
-        for held, item in plan.lost
+    ids = [held.id for held, _ in met]
+    contents = dict(map(tuple, rows_among(connection, select_content, "id", "bigint", ids)))
+    pairs = [
+        (item.post.id, Copy(held.digest, held.signatures, contents[held.id]), copy_of(item.post))
+        for held, item in met
     ]
-    connection.execute(insert(equivocation), rows)
-    newest = connection.scalar(select(func.max(equivocation.c.id))) or 0
-    oldest_kept = newest - limits.equivocations_max
-    connection.execute(delete(equivocation).where(equivocation.c.id <= oldest_kept))
+    return [(post_id, min(mine, other), max(mine, other)) for post_id, mine, other in pairs]

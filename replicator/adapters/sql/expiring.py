@@ -8,19 +8,13 @@ past a post that is held: whoever may send posts can have any number of them dec
 is still too much is forgotten: at worst it is offered again, and decided against again.
 """
 
-from collections.abc import Collection
-from typing import Any, Final
+from collections.abc import Collection, Sequence
+from typing import Final
 
 from sqlalchemy import Connection
 
-from replicator.adapters.sql.bulk import (
-    delete_among,
-    execute,
-    insert_rows,
-    rows_among,
-    rows_of,
-)
-from replicator.adapters.sql.removing import count_posts, log_state, remove_posts
+from replicator.adapters.sql.bulk import delete_among, execute, rows_among, rows_of
+from replicator.adapters.sql.removing import DOOMED_SQL, Doomed, log_state, take_out
 from replicator.adapters.sql.schema import decision
 from replicator.adapters.sql.summary import forget_items, missing_items, remove_items
 from replicator.limits import Limits
@@ -35,9 +29,8 @@ _WITH_OLD_SQL: Final = (
     " WHERE post.node = origin.node AND post.published <"
     " CASE WHEN origin.floor > ? THEN origin.floor ELSE ? END) LIMIT ?"
 )
-_OLD_SQL: Final = (
-    "SELECT id, digest, published, node, size FROM post WHERE node = ? AND published < ?"
-    " ORDER BY published LIMIT ?"
+_OLD_SQL: Final = " ".join(
+    (DOOMED_SQL, "WHERE node = ? AND published < ? ORDER BY published LIMIT ?")
 )
 _OLDEST_HELD_SQL: Final = (
     "SELECT min(oldest) FROM (SELECT (SELECT min(post.published) FROM post"
@@ -84,16 +77,14 @@ def _remove_batch(connection: Connection, now: int, most: int) -> int:
 def _remove_posts(connection: Connection, now: int, most: int) -> int:
     """Remove posts below the floor that counts for them, an origin's oldest first."""
     general = read_floor(connection)
-    doomed: list[Any] = []
+    doomed: list[Doomed] = []
     for node, own in rows_of(connection, _WITH_OLD_SQL, general, general, most):
         room = most - len(doomed)
         if room == 0:
             break
-        doomed += rows_of(connection, _OLD_SQL, node, max(own, general), room)
-    remove_posts(connection, [row[0] for row in doomed])
-    count_posts(connection, (), [(row[3], row[4]) for row in doomed])
-    remembered = [(row[1], EXPIRED, now, row[2]) for row in doomed if row[2] >= general]
-    insert_rows(connection, decision, remembered)
+        found = rows_of(connection, _OLD_SQL, node, max(own, general), room)
+        doomed += [Doomed(*row) for row in found]
+    take_out(connection, doomed, EXPIRED, now)
     return len(doomed)
 
 
@@ -168,8 +159,15 @@ def _forget_surplus(connection: Connection, limits: Limits) -> int:
         return 0
     oldest = "SELECT published, digest FROM decision ORDER BY published, digest LIMIT ?"
     items: list[Item] = [tuple(row) for row in rows_of(connection, oldest, most)]
+    forget_decisions(connection, items)
+    return len(items)
+
+
+def forget_decisions(connection: Connection, items: Sequence[Item]) -> None:
+    """Forget that items were decided against; they leave the reconciled sets they stand in."""
+    if not items:
+        return
     for (pool,) in rows_of(connection, "SELECT id FROM pool ORDER BY id"):
         absent = set(missing_items(connection, pool, items))
         remove_items(connection, pool, [item for item in items if item not in absent])
     delete_among(connection, decision, "digest", "bytea", [digest for _, digest in items])
-    return len(items)

@@ -1,17 +1,17 @@
 """Reading posts by name: which digests are known, posts by id or digest, counts.
 
-Runs inside a transaction that the caller opened; writes nothing.
+Runs inside a transaction that the caller opened; writes nothing but numbers of pools.
 """
 
 from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, insert, select
 
 from replicator.adapters.sql.bulk import rows_among, rows_of
 from replicator.adapters.sql.packing import unpack_signatures
 from replicator.adapters.sql.removing import log_state
-from replicator.adapters.sql.schema import decision, gap, peer
+from replicator.adapters.sql.schema import decision, gap, peer, pool
 from replicator.node.ports import Totals
 from replicator.protocol.ids import Digest, GlobalId, KeyText
 from replicator.protocol.post import Post, Ref
@@ -95,6 +95,16 @@ def pool_ids(connection: Connection, keys: Collection[KeyText]) -> dict[KeyText,
         return {}
     rows = rows_among(connection, "SELECT key, id FROM pool", "key", "text", keys)
     return {KeyText(key): pool_id for key, pool_id in rows}
+
+
+def all_pool_ids(connection: Connection, keys: Collection[KeyText]) -> dict[KeyText, int]:
+    """As `pool_ids`; pools that no post belonged to before get one."""
+    ids = pool_ids(connection, keys)
+    new = sorted(set(keys) - set(ids))
+    if not new:
+        return ids
+    connection.execute(insert(pool), [{"key": key} for key in new])
+    return pool_ids(connection, keys)
 
 
 def all_digests(connection: Connection) -> list[tuple[Digest, int]]:

@@ -10,10 +10,40 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection
 
-from replicator.adapters.sql.bulk import delete_among, execute, put_rows, rows_among, rows_of
-from replicator.adapters.sql.schema import announcement, change, origin, post, post_pool, post_tag
+from replicator.adapters.sql.bulk import (
+    delete_among,
+    execute,
+    insert_rows,
+    put_rows,
+    rows_among,
+    rows_of,
+)
+from replicator.adapters.sql.schema import (
+    announcement,
+    change,
+    decision,
+    origin,
+    post,
+    post_pool,
+    post_tag,
+)
 
 _COUNTS_SQL: Final = "SELECT node, posts, size, floor FROM origin"
+
+
+DOOMED_SQL: Final = "SELECT id, digest, published, node, size, global_id FROM post"
+"""What `Doomed` is made of."""
+
+
+class Doomed(NamedTuple):
+    """A post that is to go."""
+
+    id: int
+    digest: bytes
+    published: int
+    node: str
+    size: int
+    global_id: str
 
 
 class LogState(NamedTuple):
@@ -35,6 +65,21 @@ def log_state(connection: Connection) -> LogState:
 def last_sequence(connection: Connection) -> int:
     """Return the last sequence drawn, 0 where there is none."""
     return log_state(connection).last
+
+
+def take_out(connection: Connection, doomed: Sequence[Doomed], reason: str, now: int) -> None:
+    """Remove posts and their counts; from the floor on they are decided against for ``reason``."""
+    if not doomed:
+        return
+    floor = log_state(connection).floor
+    remove_posts(connection, [row.id for row in doomed])
+    count_posts(connection, (), [(row.node, row.size) for row in doomed])
+    remembered = [
+        (row.digest, reason, now, row.published, row.global_id)
+        for row in doomed
+        if row.published >= floor
+    ]
+    insert_rows(connection, decision, remembered)
 
 
 def remove_posts(connection: Connection, ids: Collection[int]) -> None:

@@ -126,11 +126,14 @@ decision = Table(
     Column("reason", _CodePoints, nullable=False),
     Column("decided_at", BigInteger, nullable=False),
     Column("published", BigInteger, nullable=False, server_default="0"),
+    Column("global_id", _CodePoints),
     Index("decision_published", "published"),
+    Index("decision_global_id", "global_id"),
     sqlite_with_rowid=False,
 )
-"""Digests decided against: refused by lasting policy, lost an equivocation, or expired. They are
-forgotten once the floor has passed their date."""
+"""Digests decided against: refused by lasting policy, blocked, lost an equivocation, or expired.
+They are forgotten once the floor has passed their date. ``global_id`` is null where it was decided
+before ids were kept: who equivocates is known by what was seen under one id."""
 
 reconciled = Table(
     "reconciled",
@@ -180,8 +183,10 @@ equivocation = Table(
     Column("kept_signatures", LargeBinary, nullable=False),
     Column("lost_signatures", LargeBinary, nullable=False),
     Column("lost_content", LargeBinary, nullable=False),
+    Column("kept_content", LargeBinary),
 )
-"""Evidence that an origin signed two contents under one id; the newest ones are kept."""
+"""Evidence that an origin signed two contents under one id; the newest ones are kept. The content
+that was kept is null in rows of old of which it was not held any more."""
 
 peer = Table(
     "peer",
@@ -290,12 +295,22 @@ filled = Table(
 block = Table(
     "block",
     metadata,
-    Column("kind", _CodePoints, primary_key=True),
     Column("value", _CodePoints, primary_key=True),
+    Column("kind", _CodePoints, primary_key=True),
     Column("blocked_at", BigInteger, nullable=False),
     Column("reason", _CodePoints, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Index("block_state", "state"),
 )
-"""What the operator blocked: ``kind`` is ``id``, ``digest`` or ``node``."""
+"""What the operator blocked: ``kind`` is ``id``, ``digest`` or ``node``. The value stands first, so
+that one question finds a post by any of the three."""
+
+BLOCK_STANDS: Final = 0
+"""It counts, and nothing of it is left here."""
+BLOCK_BEGINS: Final = 1
+"""It counts; posts of it may be held still."""
+BLOCK_ENDS: Final = 2
+"""It counts no more; digests decided by it may be remembered still."""
 
 equivocator = Table(
     "equivocator",

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from replicator.adapters.sql import (
     adding,
     changes,
+    deciding,
     expiring,
     lookups,
     removing,
@@ -21,6 +22,7 @@ from replicator.adapters.sql.engine import Database
 from replicator.adapters.sql.reconciled import SummedItems
 from replicator.adapters.sql.room import Room
 from replicator.adapters.sql.store_backfill import SqlBackfillStore
+from replicator.adapters.sql.store_moderation import SqlModerationStore
 from replicator.adapters.sql.store_peers import SqlPeerStore
 from replicator.adapters.sql.store_quarantine import SqlQuarantineStore
 from replicator.errors import ConfigurationError
@@ -40,7 +42,7 @@ from replicator.protocol.post import Post, Ref
 from replicator.rules.negentropy import Items
 
 
-class SqlStore(SqlPeerStore, SqlQuarantineStore, SqlBackfillStore):
+class SqlStore(SqlPeerStore, SqlQuarantineStore, SqlBackfillStore, SqlModerationStore):
     """Implements `replicator.node.ports.Store`; threads may share one.
 
     Args:
@@ -106,7 +108,7 @@ class SqlStore(SqlPeerStore, SqlQuarantineStore, SqlBackfillStore):
     ) -> None:
         """Record posts as decided against, in pools; a held one stays held."""
         with self._database.writing() as connection:
-            adding.decide_against(connection, refs, pools, (reason, now), self._limits)
+            deciding.decide_against(connection, refs, pools, (reason, now), self._limits)
 
     def known(self, digests: Collection[Digest]) -> set[Digest]:
         """Return which of ``digests`` are held or decided against."""

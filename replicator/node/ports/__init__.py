@@ -8,6 +8,14 @@ is doing it once.
 """
 
 from replicator.node.ports.malformed import MalformedEntry
+from replicator.node.ports.moderation_store import (
+    Block,
+    BlockKind,
+    BlockName,
+    Covered,
+    Equivocation,
+    Equivocator,
+)
 from replicator.node.ports.outside import (
     Background,
     Clock,
@@ -56,12 +64,18 @@ __all__ = [
     "Added",
     "Backfill",
     "Background",
+    "Block",
+    "BlockKind",
+    "BlockName",
     "Clock",
+    "Covered",
     "DeadLetter",
     "Doorbell",
     "DoorbellKind",
     "DueKind",
     "Entry",
+    "Equivocation",
+    "Equivocator",
     "FetchItem",
     "FetchLease",
     "HoldKind",

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from replicator.node.ports.backfill_store import BackfillStore
+from replicator.node.ports.moderation_store import ModerationStore
 from replicator.node.ports.peer_store import PeerStore
 from replicator.node.ports.quarantine_store import QuarantineStore
 from replicator.node.ports.records import Added, Incoming, Keep, Page, Query, RefPage, Totals
@@ -16,7 +17,7 @@ from replicator.protocol.post import Post, Ref
 from replicator.rules.negentropy import Items
 
 
-class Store(PeerStore, QuarantineStore, BackfillStore, Protocol):
+class Store(PeerStore, QuarantineStore, BackfillStore, ModerationStore, Protocol):
     """The database: posts, the change log, peers, pins and cursors. It is the truth.
 
     The change log is append-only; sequences grow, gaps are normal, and a reader never passes an
@@ -27,7 +28,9 @@ class Store(PeerStore, QuarantineStore, BackfillStore, Protocol):
         """Store posts and their change-log entries; one outcome per item, in order.
 
         A digest that is stored leaves `gaps`. Posts given twice in one call are stored once. One
-        below the floor is not stored (`Added.DECIDED`): the floor rose after it was judged.
+        below the floor is not stored (`Added.DECIDED`): the floor rose after it was judged; nor is
+        one that was blocked meanwhile, which is decided against. Of all contents seen under an id
+        only the smallest digest is held, also where that one was decided against.
 
         Raises:
             StoreFull: no room; nothing was changed. `publish` and `record_pull` raise it too.
@@ -45,7 +48,8 @@ class Store(PeerStore, QuarantineStore, BackfillStore, Protocol):
         """Record posts as decided against, by lasting policy; they leave `gaps`.
 
         They enter the reconciled set of ``pools``, so that repair does not bring them up again.
-        One that is held stays held; one below the floor is not recorded.
+        One that is held stays held; one below the floor is not recorded. Refs are of content that
+        was verified: a held post of the same id with a larger digest has lost an equivocation.
         """
 
     def known(self, digests: Collection[Digest]) -> set[Digest]:

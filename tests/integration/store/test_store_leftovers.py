@@ -12,7 +12,7 @@ from tests.support.posts import OTHER_POOL, POOL, THERE, post, published, receiv
 
 pytest_plugins = ["tests.support.store_fixtures"]
 
-_STAY = {"log", "pool", "peer", "equivocation"}
+_STAY = {"log", "pool", "peer", "equivocation", "equivocator"}
 
 
 def test_nothing_is_left_of_what_the_floor_has_passed(

@@ -44,10 +44,19 @@ def upgrade() -> None:
     )
     op.create_table(
         "block",
-        sa.Column("kind", _CODE_POINTS, primary_key=True),
         sa.Column("value", _CODE_POINTS, primary_key=True),
+        sa.Column("kind", _CODE_POINTS, primary_key=True),
         sa.Column("blocked_at", sa.BigInteger, nullable=False),
         sa.Column("reason", _CODE_POINTS, nullable=False),
+        sa.Column("state", sa.SmallInteger, nullable=False),
+    )
+    op.create_index("block_state", "block", ["state"])
+    op.add_column("decision", sa.Column("global_id", _CODE_POINTS))
+    op.create_index("decision_global_id", "decision", ["global_id"])
+    op.add_column("equivocation", sa.Column("kept_content", sa.LargeBinary))
+    op.execute(
+        "UPDATE equivocation SET kept_content ="
+        " (SELECT content FROM post WHERE post.digest = equivocation.kept)"
     )
     _make_equivocators()
 
