@@ -5,6 +5,7 @@ that only grows. ``pools.json`` maps each pool that was replaced to its successo
 of mode 0600, and replaced at once.
 """
 
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ class KeyRecords:
         Raises:
             ConfigurationError: the file is not one that `keep_announced` wrote.
         """
-        if not self._announcement.exists():
+        if not os.path.lexists(self._announcement):
             return None
         tree: Any = self._read(self._announcement, Any)
         try:
@@ -58,7 +59,7 @@ class KeyRecords:
         Raises:
             ConfigurationError: the file is not one that `keep_heirs` wrote.
         """
-        if not self._pools.exists():
+        if not os.path.lexists(self._pools):
             return {}
         return dict(self._read(self._pools, _Pools).heirs)
 

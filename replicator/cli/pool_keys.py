@@ -75,12 +75,13 @@ def pool_import(home: Path, file: Any, *, protected: bool, replaces: str | None,
         raise ConfigurationError("this is no key file: it is too large")
     key = PrivateKey.from_pem(data, _asked(protected=protected))
     files = KeyFiles(settings.keys_folder)
-    if replaces is None:
-        if key.public not in {row["key"] for row in pool_rows(owner_of(settings))}:
-            _require_room(settings)
+    rows = pool_rows(owner_of(settings))
+    old = None if replaces is None else _named(rows, replaces)
+    if {key.public, old}.isdisjoint(row["key"] for row in rows):
+        _require_room(settings)
+    if old is None:
         _tell_pool(files.keep_pool_key(key, settings.passphrase))
         return
-    old = _named(pool_rows(owner_of(settings)), replaces)
     _tell_succession(old, key.public)
     if not yes:
         click.confirm("Go on?", abort=True, err=True)

@@ -141,6 +141,18 @@ def test_posts_of_a_replaced_pool_go_on_to_members_that_have_the_new_key() -> No
     assert pool.key.public not in keys_of(late[0])
 
 
+def test_a_lane_goes_on_with_what_it_had_to_say_under_the_replaced_key() -> None:
+    pool, alpha, beta = pair()
+    alpha.publish("under the old key")
+    alpha.doorbell.take()
+    alpha, beta = succeeded(pool, alpha), succeeded(pool, beta)
+    alpha.store.join_pools(beta.id, {HEIR.public})
+    pool.clock.advance(3_600)  # the ring of the publishing is forgotten
+    assert tick(alpha.node).announce == 1
+    assert announce(alpha.node, beta.id).posts == 1
+    assert beta.texts() == {"under the old key"}
+
+
 def test_sets_of_a_replaced_pool_are_still_compared_and_repaired() -> None:
     pool, alpha, beta = drifted(here=5, there=0)
     alpha, beta = succeeded(pool, alpha), succeeded(pool, beta)

@@ -11,6 +11,7 @@ from replicator.rules.trust import (
     admit_sender,
     authentic,
     pools_of,
+    pools_that_count,
 )
 
 NODE_KEY = KeyText("ed25519:" + "A" * 43)
@@ -43,6 +44,24 @@ def test_a_post_is_authentic_by_its_origins_pin_or_else_by_a_pool(signers, pins,
 
 def test_a_post_belongs_to_the_held_pools_that_signed_it():
     assert pools_of(post_signed_by(NODE_KEY, POOL, FOREIGN_POOL), {POOL}) == {POOL}
+
+
+@pytest.mark.parametrize(
+    ("proved", "counting"),
+    [
+        (set(), {POOL}),
+        ({POOL}, {POOL, OTHER_KEY}),
+        ({OTHER_KEY}, {POOL}),
+        ({FOREIGN_POOL}, {POOL}),
+    ],
+)
+def test_a_replaced_pool_counts_only_from_who_proved_the_one_that_stands_for_it(proved, counting):
+    heirs = {OTHER_KEY: POOL}
+    held = pools_that_count(frozenset({POOL}), heirs, proved)
+    assert held == counting
+    post = post_signed_by(NODE_KEY, OTHER_KEY)
+    assert pools_of(post, held) == counting & {OTHER_KEY}
+    assert (authentic(post, {}, held) is None) is (OTHER_KEY in counting)
 
 
 @pytest.mark.parametrize(
