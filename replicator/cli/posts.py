@@ -10,6 +10,7 @@ import click
 
 from replicator.cli.filters import filter_of, filter_options
 from replicator.cli.output import emit, iso, json_option, printable, table
+from replicator.cli.quarantine import quarantine
 from replicator.cli.session import opened_node
 from replicator.errors import ConfigurationError
 from replicator.node.context import Node
@@ -23,6 +24,9 @@ _PAGE_BYTES_MAX = 8 * 1024 * 1024
 @click.group()
 def posts() -> None:
     """List, show and export the posts held here."""
+
+
+posts.add_command(quarantine)
 
 
 @posts.command("list")

@@ -6,9 +6,11 @@ from typing import Any, Final
 
 import click
 
+from replicator.cli.backfill_words import backfill_values, show_backfills
 from replicator.cli.home import settings_of
 from replicator.cli.output import counted, emit, iso, json_option, printable, table
 from replicator.cli.peer_words import Standings, progress_words
+from replicator.cli.quarantine import waiting_totals, waiting_words
 from replicator.cli.session import opened_node
 from replicator.cli.up_state import up_state
 from replicator.errors import WorkUnavailable
@@ -49,6 +51,8 @@ def _store_state(node: Node, known: list[Peer]) -> dict[str, Any]:
         "floor": iso(totals.floor) if totals.floor else None,
         "decided": totals.decided,
         "members": _members(node),
+        "quarantine": waiting_totals(node),
+        "backfills": [backfill_values(job) for job in node.store.backfills()],
         "last_change": totals.last_change,
         "gaps": totals.gaps,
         "cursor": node.store.end_cursor(),
@@ -155,6 +159,7 @@ def _show(state: dict[str, Any]) -> None:
     for peer in state["peers"]:
         if peer["progress"] is not None:
             click.echo(f"catching up with {peer['id']}: {progress_words(peer['progress'])}")
+    show_backfills(state["backfills"])
 
 
 def _kept(state: dict[str, Any]) -> str:
@@ -164,6 +169,8 @@ def _kept(state: dict[str, Any]) -> str:
         parts.append(f"none older than {state['floor']}")
     parts.append(f"{state['decided']:,} decided against")
     parts.append(f"{state['members']:,} members known")
+    if state["quarantine"]["posts"]:
+        parts.append(f"{waiting_words(state['quarantine'])} (replicator posts quarantine)")
     if state["full"]:
         parts.append("FULL: no post is taken (replicator doctor)")
     return ", ".join(parts)

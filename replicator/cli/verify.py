@@ -16,8 +16,8 @@ from replicator.errors import ConfigurationError, PeerRefused
 from replicator.node.comparing import UNSUPPORTED, Difference, compare
 from replicator.node.context import Node
 from replicator.node.conversation import Heard, hear
-from replicator.node.ports import Peer
 from replicator.node.pages import refs_of
+from replicator.node.ports import Peer
 from replicator.protocol.ids import Digest, KeyText, parse_key
 from replicator.protocol.messages import Get, GetAnswer, Request
 from replicator.protocol.post import Ref
