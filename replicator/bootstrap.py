@@ -73,6 +73,7 @@ def open_node(settings: Settings) -> Node:
         allow_private=settings.allow_private,
         keep=settings.keep,
         keep_days=settings.keep_days,
+        quotas=settings.quotas,
     )
 
 

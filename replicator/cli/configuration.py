@@ -97,8 +97,8 @@ _EXPLAINED: Final = (
     (
         "peer_posts_per_day",
         "100_000",
-        "What is taken per day of one peer, and of one origin whoever delivers it, in posts and in\n"
-        "bytes; what is over waits for its turn. Not set: no bound.",
+        "What is taken per day of one peer, and of one origin whoever delivers it, in posts and\n"
+        "in bytes; what is over waits for its turn. Not set: no bound.",
     ),
     ("peer_bytes_per_day", "1_000_000_000", ""),
     ("origin_posts_per_day", "10_000", ""),

@@ -21,6 +21,7 @@ from replicator.node.objections import objections
 from replicator.node.pages import refs_of
 from replicator.node.ports import Incoming, Peer, Wanted
 from replicator.node.quarantine import muted, set_aside
+from replicator.node.quotas import within_quotas
 from replicator.protocol.ids import Digest, KeyText
 from replicator.protocol.messages import Get, GetAnswer
 from replicator.protocol.post import Post, Ref
@@ -173,6 +174,7 @@ class _Closing:
         sender = Sender(pinned=True, pools=node.identity.reach(heard.pools | peer.pools))
         judged = judge(_reading_large_posts(node), answer.models or (), peer.id, sender)
         expected = [item for item in judged if item.digest in asked]
+        expected = within_quotas(node, expected, peer.id)
         set_aside(node, expected)
         held, decided = self._known(expected)
         incoming = [

@@ -11,6 +11,7 @@ from replicator.limits import Limits
 from replicator.node.identity import Identity
 from replicator.node.ports import Background, Clock, Doorbell, Keep, Store, Transport, WorkState
 from replicator.rules.policy import Policy
+from replicator.rules.quotas import Quotas
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,5 @@ class Node:
     """How much of each origin's posts is kept."""
     keep_days: int | None = None
     """Posts dated longer ago are neither kept nor taken; None: all are."""
+    quotas: Quotas = field(default_factory=Quotas)
+    """How much is taken per day of one deliverer and of one origin."""

@@ -9,7 +9,7 @@ While the store has no room nothing is fetched.
 """
 
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -30,11 +30,13 @@ from replicator.node.health import ask, items_max, reachable
 from replicator.node.intake import Judged, judge
 from replicator.node.ports import FetchLease, Incoming, Peer, Settlement
 from replicator.node.quarantine import set_aside
+from replicator.node.quotas import waits_of, within_quotas
 from replicator.node.turns import turn
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.messages import Get, GetAnswer
 from replicator.rules.backoff import delay_seconds
 from replicator.rules.policy import Sender
+from replicator.rules.quotas import OVER
 
 log = structlog.get_logger()
 
@@ -107,6 +109,7 @@ def _passes_over(outcome: Settlement, lease: FetchLease) -> bool:
     """Tell whether some leased items got no word at all, and are given back."""
     done, missing = set(outcome.done), set(outcome.missing)
     bad = outcome.failed.keys() | outcome.dead.keys() | outcome.suspects.keys()
+    bad |= outcome.muted.keys()
     return any(item.ref.digest not in done | missing | bad for item in lease.items)
 
 
@@ -114,14 +117,17 @@ def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement,
     wanted = {item.ref.digest for item in lease.items}
     expired = _expired(node, lease)
     known = node.store.known(wanted)
-    asked = wanted - known - expired
+    over = waits_of(node, [item.ref for item in lease.items], peer.id)
+    asked = wanted - known - expired - over.keys()
     incoming: list[Incoming] = []
     outcome = Settlement(done=tuple(known))
     if asked:
         heard, answer = _ask(node, peer, lease, asked)
         sender = Sender(pinned=True, pools=node.identity.reach(heard.pools | peer.pools))
         judged = judge(node, answer.models or (), peer.id, sender)
+        judged = within_quotas(node, [item for item in judged if item.digest in wanted], peer.id)
         incoming = _asked_for(judged, wanted)
+        over |= {item.post.digest: item.wait_ms for item in judged if item.post and item.wait_ms}
         node.store.add(incoming, node.clock.now())
         aside = set_aside(node, [item for item in judged if item.digest in wanted])
         # what waits for its origin is not asked of this holder again; others may give it signed
@@ -129,7 +135,10 @@ def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement,
         outcome = _settlement(node, lease, known, judged, absent)
     elif expired:
         outcome = Settlement(done=tuple(known), missing=tuple(expired - known))
-    node.work.settle(lease, outcome, node.clock.now())
+    now = node.clock.now()
+    muted = {digest: now + wait for digest, wait in over.items() if digest not in known}
+    outcome = replace(outcome, muted=muted)
+    node.work.settle(lease, outcome, now)
     if outcome.missing or outcome.dead:
         node.store.drop_gaps(peer.id, {*outcome.missing, *outcome.dead})
     ring_lanes(node, incoming)
@@ -196,6 +205,8 @@ def _settlement(
     bad: dict[Digest, str] = {}
     unnamed: list[Digest] = []
     for digest in (item.ref.digest for item in lease.items if item.ref.digest not in known):
+        if results.get(digest) == OVER:
+            continue  # its turn has not come: that says nothing of its holder
         if digest in absent:
             gone.append(digest)
         elif digest not in results:
@@ -204,7 +215,7 @@ def _settlement(
             bad[digest] = objection
         else:
             done.append(digest)
-    if not done and not gone and not bad:
+    if not done and not gone and not bad and OVER not in results.values():
         bad = dict.fromkeys(unnamed, "not in the answer")
     failed, dead = _tried_again(node, lease, bad)
     return Settlement(tuple(done), failed, tuple(gone), dead)

@@ -33,6 +33,7 @@ class Judged:
         incoming: what to store, or None where it is not to be stored.
         known: decided here before, with nothing new in it.
         objection: why it is not taken, or None.
+        wait_ms: for how long, where it is over quota.
         waiting: what to keep in quarantine: nothing but its origin is unknown here.
     """
 
@@ -41,6 +42,7 @@ class Judged:
     known: bool = False
     objection: str | None = None
     waiting: Waiting | None = None
+    wait_ms: int = 0
 
     @property
     def digest(self) -> Digest | None:

@@ -15,6 +15,7 @@ from replicator.node.intake import UNKNOWN_ORIGIN, Judged, judge
 from replicator.node.objections import objections
 from replicator.node.ports import Incoming, Peer, Wanted
 from replicator.node.quarantine import muted, set_aside
+from replicator.node.quotas import within_quotas
 from replicator.protocol import codec
 from replicator.protocol.ids import Cursor, NodeId
 from replicator.protocol.messages import PullAnswer
@@ -50,7 +51,7 @@ def judged_page(node: Node, peer: Peer, before: Cursor | None, heard: Heard) -> 
     """Read and judge a page that was asked for from ``before``."""
     answer = page_of(heard)
     sender = Sender(pinned=True, pools=node.identity.reach(heard.pools | peer.pools))
-    judged = judge(node, answer.models or (), peer.id, sender)
+    judged = within_quotas(node, judge(node, answer.models or (), peer.id, sender), peer.id)
     refs = refs_of(answer.refs or ())
     return Page(before, answer.cursor, refs, judged, answer.remaining, answer.more)
 

@@ -15,6 +15,7 @@ from replicator.node.intake import UNKNOWN_ORIGIN, Judged, judge, read_post
 from replicator.node.objections import objections
 from replicator.node.ports import Added, Query, Wanted
 from replicator.node.quarantine import muted, set_aside
+from replicator.node.quotas import within_quotas
 from replicator.protocol import codec
 from replicator.protocol.ids import Digest, KeyText, NodeId
 from replicator.protocol.messages import (
@@ -32,6 +33,7 @@ from replicator.protocol.messages import (
 )
 from replicator.protocol.post import Post, Ref
 from replicator.rules.policy import Sender
+from replicator.rules.quotas import OVER
 
 Scopes = frozenset[KeyText] | None
 Fits = Callable[[Answer], bool]
@@ -158,12 +160,15 @@ def _put_models(
 
 
 def _take(node: Node, items: Sequence[Any], sender_id: NodeId, sender: Sender) -> list[PutItem]:
-    judged = judge(node, items, sender_id, sender)
+    judged = within_quotas(node, judge(node, items, sender_id, sender), sender_id)
     incoming = [item.incoming for item in judged if item.incoming is not None]
     added = iter(node.store.add(incoming, node.clock.now()) if incoming else ())
     aside = set_aside(node, judged)
     results = [_put_result(item, added, aside) for item in judged]
     ring_lanes(node, incoming)
+    over = [item.post.ref for item in judged if item.post and item.objection == OVER]
+    if over:
+        _put_refs(node, over, sender_id, full=True)  # fetched when their turn has come
     return results
 
 
@@ -172,6 +177,8 @@ def _put_result(item: Judged, added: Any, aside: set[Digest]) -> PutItem:
         return PutItem(PutResult.KNOWN, digest=item.digest)
     if item.digest in aside and item.waiting is not None:
         return PutItem(PutResult.LATER, digest=item.digest, reason=UNKNOWN_ORIGIN)
+    if item.objection == OVER:
+        return PutItem(PutResult.LATER, digest=item.digest, reason=OVER)
     if item.incoming is None:
         return PutItem(PutResult.REFUSED, digest=item.digest, reason=item.objection)
     outcome = _RESULT_OF[next(added)]
