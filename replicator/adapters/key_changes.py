@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from replicator.adapters.keyfiles import KeyFile, KeyFiles
-from replicator.adapters.private_files import alone_in, replace_private
+from replicator.adapters.private_files import alone_in, remove_leftovers, replace_private
 from replicator.errors import ConfigurationError
 from replicator.limits import Limits
 from replicator.protocol import announcement
@@ -141,6 +141,7 @@ def change_passphrase(
             changed = [(path, key) for path, key, is_done in opened if not is_done]
             for path, key in changed:
                 replace_private(path, key.to_pem(wanted), keep_time=True)
+            remove_leftovers(files.directory)
     except OSError as error:
         raise _unwritten(files, error) from error
     return len(changed), len(opened) - len(changed)

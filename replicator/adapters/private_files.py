@@ -9,11 +9,16 @@ import fcntl
 import os
 import secrets
 import stat
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from replicator.errors import ConfigurationError
+
+_LEFT_SECONDS: Final = 60.0
+"""A file that is being written has its name long before."""
 
 
 def check_directory(directory: Path) -> None:
@@ -81,6 +86,14 @@ def replace_private(path: Path, data: bytes, *, keep_time: bool = False) -> None
             before = path.stat()
             os.utime(temporary, ns=(before.st_atime_ns, before.st_mtime_ns))
         temporary.replace(path)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what killed processes left under temporary names: keys under an older passphrase."""
+    for path in directory.glob(".*.tmp"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > _LEFT_SECONDS:
+                path.unlink()
 
 
 def remove(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Changes of key files: what a kill leaves, what is damaged, and what others may not read."""
 
+import os
 import threading
 from pathlib import Path
 
@@ -167,6 +168,16 @@ def test_a_passphrase_that_opens_one_file_only_changes_none(files):
     with pytest.raises(ConfigurationError, match=r"node-2\.pem"):
         change_passphrase(files, None, b"new")
     assert (files.directory / "node-1.pem").read_bytes() == before
+
+
+def test_what_killed_processes_left_under_temporary_names_goes_with_the_old_passphrase(files):
+    old, fresh = files.directory / ".0011.tmp", files.directory / ".0022.tmp"
+    for path in (old, fresh):
+        path.write_bytes(b"a key")
+    os.utime(old, (1, 1))
+    change_passphrase(files, None, b"new")
+    assert not old.exists()
+    assert fresh.exists(), "somebody may be writing it"
 
 
 def test_changes_wait_for_each_other(files):

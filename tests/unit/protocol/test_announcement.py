@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from replicator.errors import Malformed
 from replicator.limits import Limits
@@ -174,6 +176,54 @@ def test_an_announcement_that_does_not_count_leaves_the_node_document_as_it_is(b
     assert announcement.of_document(read, LIMITS) is None
     without = msgspec.structs.replace(document, announcement=None)
     assert announcement.of_document(without, LIMITS) is None
+
+
+def test_the_longest_announcement_fits_an_introduction_with_all_keys_and_pools():
+    every = MANY[:-1]
+    said = Announcement(
+        id=NodeId(".".join(["a" * 62] * 4)),
+        serial=2**53 - 1,
+        keys=tuple(AnnouncedKey(key.public, "current", 2**53 - 1) for key in every),
+    )
+    document = node_document.NodeDocument(
+        id=said.id,
+        keys=tuple(key.public for key in every),
+        pools=(),
+        protocols=("1.0",),
+        models=(Model(),),
+        types=("pull", "get", "put", "reconcile", "roster"),
+        features=(),
+        limits=node_document.limits_of(LIMITS),
+        addresses=("https://" + "a" * 292,),
+        time=2**53 - 1,
+        announcement=announcement.sign(said, every),
+    )
+    kept = node_document.compact(node_document.make(document, every))
+    pools = 7 * 2 * 200  # a key and a signature each
+    assert len(kept) + pools < LIMITS.introduction_bytes_max
+
+
+trees = st.recursive(
+    st.none() | st.booleans() | st.integers(0, 9) | st.sampled_from(["current", NEW.public, ALPHA]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                ["announcement", "signatures", "id", "serial", "node_keys", "key", "state", "value"]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@given(trees)
+def test_any_tree_is_malformed_and_nothing_else(tree):
+    with pytest.raises(Malformed):
+        announcement.read_tree(tree, LIMITS)
 
 
 def test_a_current_key_whose_time_has_come_is_not_current_any_more():
