@@ -26,7 +26,7 @@ from replicator.protocol.ids import Digest, KeyText
 from replicator.protocol.messages import Get, GetAnswer
 from replicator.protocol.post import Post, Ref
 from replicator.protocol.signing import verify_posts
-from replicator.rules.policy import LASTING, Sender
+from replicator.rules.policy import BLOCKED, EXPIRED, LASTING, Sender
 from replicator.rules.trust import pools_of
 
 _QUEUED = frozenset({Wanted.QUEUED, Wanted.LATER})
@@ -213,8 +213,8 @@ class _Closing:
         for item in judged:
             if item.post is None or not pools_of(item.post, {self._pool}):
                 continue
-            if item.objection == "expired":  # said of authentic posts only
-                reasons.setdefault("expired", []).append(item.post.ref)
+            if item.objection in (EXPIRED, BLOCKED):  # said of authentic posts only
+                reasons.setdefault(item.objection, []).append(item.post.ref)
             elif item.incoming is not None and not self._fits(item):
                 reasons.setdefault("too-large", []).append(item.post.ref)
         for reason, refs in reasons.items():

@@ -25,9 +25,9 @@ from replicator.errors import (
 from replicator.node.context import Node
 from replicator.node.conversation import Heard
 from replicator.node.doorbells import ring, ring_lanes
-from replicator.node.floors import floors
 from replicator.node.health import ask, items_max, reachable
 from replicator.node.intake import Judged, judge
+from replicator.node.objections import objections
 from replicator.node.ports import FetchLease, Incoming, Peer, Settlement
 from replicator.node.quarantine import set_aside
 from replicator.node.quotas import waits_of, within_quotas
@@ -35,7 +35,7 @@ from replicator.node.turns import turn
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.messages import Get, GetAnswer
 from replicator.rules.backoff import delay_seconds
-from replicator.rules.policy import Sender
+from replicator.rules.policy import BLOCKED, EXPIRED, Sender
 from replicator.rules.quotas import OVER
 
 log = structlog.get_logger()
@@ -115,10 +115,10 @@ def _passes_over(outcome: Settlement, lease: FetchLease) -> bool:
 
 def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement, int]:
     wanted = {item.ref.digest for item in lease.items}
-    expired = _expired(node, lease)
+    unwanted = _unwanted(node, lease)
     known = node.store.known(wanted)
     over = waits_of(node, [item.ref for item in lease.items], peer.id)
-    asked = wanted - known - expired - over.keys()
+    asked = wanted - known - unwanted - over.keys()
     incoming: list[Incoming] = []
     outcome = Settlement(done=tuple(known))
     if asked:
@@ -131,10 +131,10 @@ def _fetch_lease(node: Node, peer: Peer, lease: FetchLease) -> tuple[Settlement,
         node.store.add(incoming, node.clock.now())
         aside = set_aside(node, [item for item in judged if item.digest in wanted])
         # what waits for its origin is not asked of this holder again; others may give it signed
-        absent = {entry.digest for entry in answer.missing} | expired | aside
+        absent = {entry.digest for entry in answer.missing} | unwanted | aside
         outcome = _settlement(node, lease, known, judged, absent)
-    elif expired:
-        outcome = Settlement(done=tuple(known), missing=tuple(expired - known))
+    elif unwanted:
+        outcome = Settlement(done=tuple(known), missing=tuple(unwanted - known))
     now = node.clock.now()
     muted = {digest: now + wait for digest, wait in over.items() if digest not in known}
     outcome = replace(outcome, muted=muted)
@@ -177,11 +177,10 @@ def _suspect(
         log.warning("fetch.poison", peer=lease.holder, digest=min(asked), reason=reason)
 
 
-def _expired(node: Node, lease: FetchLease) -> set[Digest]:
-    """Return what expired while it waited, by the date that this holder gave of it."""
-    refs = [item.ref for item in lease.items]
-    floor = floors(node, refs)
-    return {ref.digest for ref in refs if ref.published < floor(ref)}
+def _unwanted(node: Node, lease: FetchLease) -> set[Digest]:
+    """Return what expired or was blocked while it waited, by what this holder said of it."""
+    against = objections(node, [item.ref for item in lease.items])
+    return {digest for digest, reason in against.items() if reason in (EXPIRED, BLOCKED)}
 
 
 def _asked_for(judged: Sequence[Judged], wanted: set[Digest]) -> list[Incoming]:

@@ -115,7 +115,7 @@ def publish(
     complete = _completed(node, drafts, now)
     floor = _floor(node)
     results: list[Published | None] = [None] * len(drafts)
-    incoming: list[tuple[int, Incoming]] = []
+    signed: list[tuple[int, Post]] = []
     for place, draft in enumerate(complete):
         try:
             post = _sign(node, draft, chosen)
@@ -123,7 +123,16 @@ def publish(
         except Malformed as error:
             results[place] = Published("refused", draft.id, reason=str(error))
             continue
-        incoming.append((place, Incoming(post, None, chosen, chosen)))
+        signed.append((place, post))
+    blocked = node.store.blocked([post.ref for _, post in signed])
+    incoming = [
+        (place, Incoming(post, None, chosen, chosen))
+        for place, post in signed
+        if post.digest not in blocked
+    ]
+    for place, post in signed:
+        if post.digest in blocked:
+            results[place] = Published("refused", post.id, reason=_blocked_words(node, post.id))
     added = node.store.publish([item for _, item in incoming], now) if incoming else []
     for (place, item), outcome in zip(incoming, added, strict=True):
         results[place] = _result(item.post, outcome, complete[place].notices)
@@ -132,6 +141,13 @@ def publish(
         [item for (_, item), how in zip(incoming, added, strict=True) if how is Added.STORED],
     )
     return [result for result in results if result is not None]
+
+
+def _blocked_words(node: Node, post_id: GlobalId) -> str:
+    return (
+        f"{post_id} is blocked here: the post, its id or this node ({node.identity.node_id}) "
+        "stands in replicator posts blocks"
+    )
 
 
 def _completed(node: Node, drafts: Sequence[Draft], now: int) -> list[Draft]:
@@ -191,7 +207,7 @@ def _result(post: Post, outcome: Added, notices: tuple[str, ...]) -> Published:
         case Added.KNOWN:
             return Published("known", post.id, post.digest, notices=notices)
         case Added.CONFLICT | Added.LOST:
-            reason = f"{post.id} is held with other fields"
+            reason = f"{post.id} is held, or was, with other fields"
             return Published("conflict", post.id, reason=reason, notices=notices)
         case Added.DECIDED:
             reason = f"{post.id} was decided against here"

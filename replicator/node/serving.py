@@ -82,19 +82,26 @@ def _page(
 
 
 def get(node: Node, request: Get, scopes: Scopes, fits: Fits) -> tuple[Answer, int]:
-    """Return the posts asked for that are held in scope, as many as fit, and what is missing."""
+    """Return the posts asked for that are held in scope, as many as fit, and what is missing.
+
+    Of an id with two contents the one that lost is given too, by its digest, as long as it is kept
+    as evidence: so everybody learns what its origin did, and the sets of all become equal.
+    """
     asked = len(request.ids) + len(request.digests)
     if asked > node.limits.items_max:
         raise Refusal(
             ErrorCode.TOO_LARGE, f"{asked} items asked for, at most {node.limits.items_max}"
         )
     refs = node.store.refs(ids=request.ids, digests=request.digests, scopes=scopes)
+    evidence = _evidence(node, request, refs, scopes)
+    refs += [post.ref for post in evidence.values()]
     missing = _missing(node, request, refs)
     if request.want == "refs":
         # as many as a message may have items: they fit
         return GetAnswer(refs=tuple(refs), missing=missing), len(refs)
     chosen = _within(refs, node.limits.batch_bytes_max)
     given = node.store.get(digests=[ref.digest for ref in chosen])
+    given += [evidence[ref.digest] for ref in chosen if ref.digest in evidence]
     while True:
         models = tuple(codec.model_tree(post) for post in given)
         answer = GetAnswer(models=models, missing=missing)
@@ -105,6 +112,18 @@ def get(node: Node, request: Get, scopes: Scopes, fits: Fits) -> tuple[Answer, i
             given, missing = [], (*missing, declined)
         else:
             given = given[: len(given) // 2]
+
+
+def _evidence(node: Node, request: Get, refs: Sequence[Ref], scopes: Scopes) -> dict[Digest, Post]:
+    """Return posts asked for that are kept as evidence, within scopes; nothing that is blocked."""
+    absent = {*request.digests} - {ref.digest for ref in refs}
+    lost = [
+        post
+        for post in (node.store.lost_posts(absent) if absent else ())
+        if scopes is None or any(map(post.signed_by, scopes))
+    ]
+    blocked = node.store.blocked([post.ref for post in lost]) if lost else set[Digest]()
+    return {post.digest: post for post in lost if post.digest not in blocked}
 
 
 def _within(refs: Sequence[Ref], bytes_max: int) -> list[Ref]:

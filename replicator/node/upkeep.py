@@ -3,8 +3,9 @@
 What pulls left open is queued again, in case Redis forgot it; posts that are not kept any more go;
 members that nobody has heard of for long are forgotten, and dead letters of posts that came from
 elsewhere meanwhile. Posts whose origin became known leave the quarantine, and held ones are shown
-in a pool whose key came after them. Each part is bounded, and what it does not finish is done in
-the next round.
+in a pool whose key came after them.
+Blocks that a kill cut off are gone on with. Each part is bounded, and what it does not finish is
+done in the next round.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from replicator.node import dead_letters, own_log, quarantine, retention, roster
+from replicator.node import dead_letters, moderation, own_log, quarantine, retention, roster
 from replicator.node.context import Node
 from replicator.node.health import reachable
 from replicator.node.pull import requeue_gaps
@@ -24,7 +25,7 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class KeptUp:
     """What one round did: gaps queued; expired items, members and dead letters removed; posts let
-    out of quarantine, and shown in a pool whose key came after them."""
+    out of quarantine, and shown in a pool whose key came after them; steps of blocks done."""
 
     gaps: int = 0
     expired: int = 0
@@ -32,6 +33,7 @@ class KeptUp:
     letters: int = 0
     released: int = 0
     shown: int = 0
+    blocked: int = 0
 
 
 def upkeep(node: Node) -> KeptUp:
@@ -64,6 +66,7 @@ _PARTS: Final[Mapping[str, Callable[[Node], int]]] = {
     "members": roster.drop_old,
     "letters": dead_letters.drop_known,
     "gaps": _requeue,
+    "blocked": moderation.apply,
     "shown": own_log.fill,
     "released": quarantine.release,
 }

@@ -17,7 +17,13 @@ Audience = Literal["pool", "peers", "open"]
 key is pinned. ``open``: whoever signs; for reading only."""
 
 
-LASTING: Final = frozenset({"expired", "too-large"})
+BLOCKED: Final = "blocked"
+"""The reason of what the operator took out."""
+
+EXPIRED: Final = "expired"
+"""The reason of what is below a floor."""
+
+LASTING: Final = frozenset({EXPIRED, "too-large", BLOCKED})
 """Objections that no later try can lift: an authentic post that meets one is decided against."""
 
 OFF: Final = "not-supported"
