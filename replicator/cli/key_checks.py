@@ -36,7 +36,9 @@ def _older_than_keys(subject: Subject) -> list[str]:
     )
     found = []
     for name, pid in up_state(subject.settings.home).children.items():
-        process = None if pid is None else process_tree.look(pid)
+        if pid is None or name == "valkey":  # it has no keys
+            continue
+        process = process_tree.look(pid)
         if process is not None and process_tree.started_at(process) < changed:
             found.append(name)
     return found
