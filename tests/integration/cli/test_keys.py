@@ -322,6 +322,22 @@ def test_leaving_a_pool_removes_its_keys_with_those_it_replaced(home: CliHome) -
     assert rows(home, "pool") == [second]
 
 
+def test_a_replaced_pool_alone_can_be_left_once_it_is_of_no_more_use(
+    home: CliHome, tmp_path: Path
+) -> None:
+    home("keys", "pool", "new")
+    (pool,) = rows(home, "pool")
+    home("keys", "pool", "rotate", pool["key"], "--yes")
+    late = CliHome(tmp_path / "late")
+    late("init", "late.example")
+    heir = rows(home, "pool")[1]["key"]
+    hand_on(home, late, heir, "--replaces", pool["key"], "--yes")
+    for one in (home, late):
+        one("keys", "pool", "leave", pool["key"], "--yes")
+        assert [(row["state"], row["key"]) for row in rows(one, "pool")] == [("current", heir)]
+        assert identity(one).reach({heir}) == {heir}
+
+
 def test_a_process_without_private_pool_keys_knows_the_pools_and_cannot_sign_for_them(
     home: CliHome,
 ) -> None:
