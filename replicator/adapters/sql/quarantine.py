@@ -144,11 +144,16 @@ def _pools(joined: str) -> frozenset[KeyText]:
     return frozenset(map(KeyText, joined.split()))
 
 
+def is_empty(connection: Connection) -> bool:
+    """Tell whether nothing waits, in one step."""
+    return not rows_of(connection, "SELECT 1 FROM quarantine LIMIT 1")
+
+
 def among_quarantined(
     connection: Connection, deliverer: NodeId, digests: Collection[Digest]
 ) -> set[Digest]:
     """Return which of ``digests`` wait as ``deliverer`` gave them."""
-    if not rows_of(connection, "SELECT 1 FROM quarantine LIMIT 1"):
+    if is_empty(connection):
         return set()
     raw = list(map(bytes.fromhex, digests))
     head = "SELECT digest, deliverer FROM quarantine"
@@ -188,8 +193,6 @@ def remove_copies(connection: Connection, ids: Collection[int]) -> None:
 
 def remove_old(connection: Connection, before: int) -> int:
     """Forget copies noted before ``before``, or decided meanwhile; return how many."""
-    if not rows_of(connection, "SELECT 1 FROM quarantine LIMIT 1"):
-        return 0
     return execute(connection, _DECIDED_SQL, before)
 
 

@@ -51,6 +51,9 @@ class SqlQuarantineStore:
 
     def expire_waiting(self, before: int) -> int:
         """Forget copies noted before ``before``, or decided here meanwhile; return how many."""
+        with self._database.reading() as connection:
+            if copies.is_empty(connection):
+                return 0  # the usual case is not worth a turn to write
         with self._database.writing() as connection:
             return copies.remove_old(connection, before)
 
