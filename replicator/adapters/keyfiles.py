@@ -10,23 +10,22 @@ an announcement it is the one with the highest number. What others could use or 
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from replicator.adapters import public_halves
 from replicator.adapters.key_records import KeyRecords
 from replicator.adapters.private_files import (
     check_directory,
     read_private,
     remove,
-    replace_private,
     written_aside,
 )
-from replicator.errors import ConfigurationError, Malformed
+from replicator.errors import ConfigurationError
 from replicator.protocol.announcement import Announced
 from replicator.protocol.envelope import Role
-from replicator.protocol.ids import KeyText, parse_key
+from replicator.protocol.ids import KeyText
 from replicator.protocol.signing import PrivateKey
 from replicator.rules.key_life import heirs_of
 
@@ -123,7 +122,7 @@ class KeyFiles:
         found = tuple(self._read(role, path, passphrase) for role, path in self.paths(roles))
         for file in found:
             if file.role == "pool":
-                self._complete(file)
+                public_halves.complete(file.path, file.key)
         return found
 
     def paths(self, roles: tuple[Role, ...] = _ROLES) -> tuple[tuple[Role, Path], ...]:
@@ -211,7 +210,7 @@ class KeyFiles:
         """
         for file in self.list(passphrase):
             if file.role == "pool" and file.key.public == pool:
-                remove(_public_path(file.path))
+                remove(public_halves.path_of(file.path))
                 remove(file.path)
 
     def _read(self, role: Role, path: Path, passphrase: bytes | None) -> KeyFile:
@@ -230,7 +229,7 @@ class KeyFiles:
             with written_aside(self.directory, key.to_pem(passphrase)) as temporary:
                 path = self._name(role, temporary)
             if role == "pool":
-                replace_private(_public_path(path), _public_text(key))
+                public_halves.write(path, key)
         except OSError as error:
             raise ConfigurationError(f"cannot write keys to {self.directory}: {error}") from error
         return key
@@ -253,15 +252,6 @@ class KeyFiles:
             if found is not None and (found[1], found[3]) == (role, kind):
                 yield int(found[2])
 
-    def _complete(self, file: KeyFile) -> None:
-        """Write the public half of a pool key where it is missing; it must be that key's."""
-        path = _public_path(file.path)
-        if not path.exists():
-            with suppress(OSError):  # keys from a read-only mount: who needs it will say so
-                replace_private(path, _public_text(file.key))
-        elif read_private(path, _PEM_BYTES_MAX) != _public_text(file.key):
-            raise ConfigurationError(f"{path} is not the public half of {file.path}: remove it")
-
     def _public_pools(self) -> Sequence[KeyText]:
         numbers = sorted(self._numbers("pool", "pub"))
         if missing := set(self._numbers("pool")).difference(numbers):
@@ -269,7 +259,7 @@ class KeyFiles:
                 f"{self.directory}/pool-{min(missing)}.pub is missing: `replicator keys list` "
                 "writes it, where the private key can be read"
             )
-        return [_public_key(self.directory / f"pool-{number}.pub") for number in numbers]
+        return [public_halves.read(self.directory / f"pool-{number}.pub") for number in numbers]
 
 
 def _standing(keys: Sequence[PrivateKey], announced: Announced | None) -> tuple[PrivateKey, ...]:
@@ -285,18 +275,3 @@ def _standing(keys: Sequence[PrivateKey], announced: Announced | None) -> tuple[
         )
     retired = [key for key, state in states.items() if state == "retired" and key in held]
     return tuple(held[key] for key in (*current, *retired))
-
-
-def _public_path(path: Path) -> Path:
-    return path.with_suffix(".pub")
-
-
-def _public_text(key: PrivateKey) -> bytes:
-    return f"{key.public}\n".encode("ascii")
-
-
-def _public_key(path: Path) -> KeyText:
-    try:
-        return parse_key(read_private(path, _PEM_BYTES_MAX).decode("ascii").removesuffix("\n"))
-    except (Malformed, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} holds no public key") from error
