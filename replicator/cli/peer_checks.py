@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
+from replicator.cli.equivocations import equivocators_words
 from replicator.cli.findings import Finding, Subject
 from replicator.cli.peer_words import Standings
 from replicator.errors import PeerMisbehaved, PeerUnavailable
@@ -13,6 +14,7 @@ from replicator.protocol.messages import PROTOCOL_VERSION
 from replicator.protocol.node_document import keys_of
 from replicator.protocol.signing import fingerprint
 
+_NAMED_MAX: Final = 5
 _NTP: Final = "let both machines keep time by NTP"
 
 
@@ -24,11 +26,23 @@ def peers(subject: Subject) -> Iterator[Finding]:
     known = node.store.peers()
     if not known:
         yield Finding("peers", "warn", "no peers", "replicator peers add URL")
+    yield from _equivocating(node)
     standings = Standings(node, known)
     for peer in known:
         yield from _called(standings, peer)
         if not peer.paused:
             yield from _reached(node, peer)
+
+
+def _equivocating(node: Node) -> Iterator[Finding]:
+    """Say that origins published two contents under one id."""
+    flagged = node.store.equivocators()
+    if flagged:
+        names = ", ".join(one.node for one in flagged[:_NAMED_MAX])
+        more = ", …" if len(flagged) > _NAMED_MAX else ""
+        advice = f"ask their operators; to take nothing of one: posts block node:{flagged[0].node}"
+        text = f"{equivocators_words(len(flagged))}: {names}{more}"
+        yield Finding("equivocations", "warn", text, advice)
 
 
 def _called(standings: Standings, peer: Peer) -> Iterator[Finding]:

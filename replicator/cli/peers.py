@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from replicator.cli.equivocations import twice_words
 from replicator.cli.output import emit, iso, json_option, table
 from replicator.cli.peer_verbs import flush, pause, probe, resume, resync
 from replicator.cli.peer_words import Standings, progress_words
@@ -143,6 +144,10 @@ def show(home: Path, peer: str, *, as_json: bool) -> None:
         click.echo(f"{'pool:':17}{pool}")
     for key in known["keys"]:
         click.echo(f"{'key:':17}{key['fingerprint']}  {key['state']}, by {key['source']}")
+    if known["equivocations"]:
+        click.echo(f"{'warning:':17}{twice_words(known['equivocations'])}")
+    if known["blocked"]:
+        click.echo(f"{'blocked:':17}none of its own posts is taken (replicator posts blocks)")
 
 
 @peers.command("trust")
@@ -224,7 +229,10 @@ def _describe(node: Node, peer: Peer) -> dict[str, Any]:
 
 def _all_described(node: Node, known: Sequence[Peer]) -> list[dict[str, Any]]:
     standings = Standings(node, known)
-    pins = node.store.all_pins([peer.id for peer in known])
+    ids = [peer.id for peer in known]
+    pins = node.store.all_pins(ids)
+    flagged = {one.node: one.times for one in node.store.equivocators(ids)}
+    blocked = {one.name.value for one in node.store.blocks() if one.name.kind == "node"}
     return [
         {
             "id": peer.id,
@@ -245,6 +253,8 @@ def _all_described(node: Node, known: Sequence[Peer]) -> list[dict[str, Any]]:
             "pushed": peer.pushed,
             "pulled": peer.pulled,
             "clock_offset_ms": peer.clock_offset_ms,
+            "equivocations": flagged.get(peer.id, 0),
+            "blocked": peer.id in blocked,
         }
         for peer in known
     ]

@@ -1,4 +1,4 @@
-"""`replicator posts`: read the posts this node holds, straight from its database."""
+"""`replicator posts`: read the posts this node holds, straight from its database, and moderate."""
 
 import json
 from collections.abc import Iterator
@@ -8,7 +8,9 @@ from typing import IO, Any
 
 import click
 
+from replicator.cli.equivocations import equivocations
 from replicator.cli.filters import filter_of, filter_options
+from replicator.cli.moderation import block, blocks, unblock
 from replicator.cli.output import emit, iso, json_option, printable, table
 from replicator.cli.quarantine import quarantine
 from replicator.cli.session import opened_node
@@ -23,10 +25,11 @@ _PAGE_BYTES_MAX = 8 * 1024 * 1024
 
 @click.group()
 def posts() -> None:
-    """List, show and export the posts held here."""
+    """List, show, export and block posts."""
 
 
-posts.add_command(quarantine)
+for verb in (quarantine, block, unblock, blocks, equivocations):
+    posts.add_command(verb)
 
 
 @posts.command("list")

@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from replicator.cli.backfill_words import backfill_values, show_backfills
+from replicator.cli.equivocations import equivocators_words
 from replicator.cli.home import settings_of
 from replicator.cli.output import counted, emit, iso, json_option, printable, table
 from replicator.cli.peer_words import Standings, progress_words
@@ -52,6 +53,8 @@ def _store_state(node: Node, known: list[Peer]) -> dict[str, Any]:
         "decided": totals.decided,
         "members": _members(node),
         "quarantine": waiting_totals(node),
+        "blocks": len(node.store.blocks()),
+        "equivocators": [one.node for one in node.store.equivocators()],
         "backfills": [backfill_values(job) for job in node.store.backfills()],
         "last_change": totals.last_change,
         "gaps": totals.gaps,
@@ -125,6 +128,8 @@ def _show(state: dict[str, Any]) -> None:
     posts, pools = counted(state["posts"], "post"), counted(len(state["pools"]), "pool")
     click.echo(f"{state['node_id']}: {posts}, {pools}")
     click.echo(f"kept: {_kept(state)}")
+    if state["equivocators"]:
+        click.echo(f"warning: {equivocators_words(len(state['equivocators']))}")
     up, work = state["up"], state["work"]
     if up is None:
         click.echo("processes: replicator up does not run here")
@@ -171,6 +176,8 @@ def _kept(state: dict[str, Any]) -> str:
     parts.append(f"{state['members']:,} members known")
     if state["quarantine"]["posts"]:
         parts.append(f"{waiting_words(state['quarantine'])} (replicator posts quarantine)")
+    if state["blocks"]:
+        parts.append(f"{counted(state['blocks'], 'block')} (replicator posts blocks)")
     if state["full"]:
         parts.append("FULL: no post is taken (replicator doctor)")
     return ", ".join(parts)
