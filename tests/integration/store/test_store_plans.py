@@ -10,7 +10,7 @@ from sqlalchemy import Engine, event
 from replicator.adapters.sql.migrate import migrate
 from replicator.adapters.sql.store import SqlStore
 from replicator.limits import Limits
-from replicator.node.ports import Keep, Peer, Query
+from replicator.node.ports import Keep, Peer, Query, Waiting
 from tests.support.posts import OTHER_POOL, POOL, THERE, post, published, received
 
 pytest_plugins = ["tests.support.store_fixtures"]
@@ -96,3 +96,23 @@ def test_any_number_of_values_is_asked_for_by_few_statements(tmp_path) -> None:
     tables = {statement.split(" WHERE ")[0] for statement in plans}
     assert len(tables) == 2, "what is held, and what was decided against"
     assert len(plans) <= 10 * len(tables)
+
+
+def test_what_waits_for_its_origin_is_found_and_counted_in_indexes(sqlite_url: str) -> None:
+    migrate(sqlite_url)
+    store = SqlStore(sqlite_url, Limits())
+    copies = [Waiting(post(number), THERE) for number in range(20)]
+    with explained() as plans:
+        store.quarantined(THERE, [one.post.digest for one in copies])
+        assert len(plans) == 1  # all that it costs where nothing waits
+        store.quarantine(copies, now=1)
+        store.quarantined(THERE, [one.post.digest for one in copies])
+        store.waiting_origins()
+        numbers = [entry.id for entry in store.waiting(5, 10)]
+        store.waiting_copies(numbers)
+        store.drop_waiting(numbers)
+        store.forget_peer(THERE)
+    store.close()
+    reads_all = re.compile(r"SCAN quarantine(?! USING COVERING INDEX)")
+    bad = {statement: plan for statement, plan in plans.items() if reads_all.search(plan)}
+    assert {one for one in bad if "LIMIT 1" not in one and "max(id)" not in one} == set()

@@ -89,7 +89,7 @@ def test_a_policy_that_takes_more_has_the_logs_of_peers_looked_through_once() ->
 
 
 def test_a_backfill_goes_on_where_it_was_after_a_restart_without_redis() -> None:
-    scene = refusing(2_300)
+    scene = refusing(1_300)
     transport = Patchy(scene.pool, scene.here.node.transport)
     here = widened(scene, transport=transport)
     upkeep(here.node)
@@ -97,21 +97,21 @@ def test_a_backfill_goes_on_where_it_was_after_a_restart_without_redis() -> None
     transport.calls_left = 4
     assert pull(here.node, scene.relay.id).ended == "PeerUnavailable"
     kept = len(here.digests())
-    assert 0 < kept < 2_300
+    assert 0 < kept < 1_300
     (job,) = here.store.backfills()
     assert job.cursor is not None
     assert job.posts == kept
-    assert job.remaining == 2_300 - kept
+    assert job.remaining == 1_300 - kept
     transport.calls_left = 1_000
     again = replace(here, node=replace(here.node, work=MemoryWorkState(Limits())))
     report = pull(again.node, scene.relay.id)
-    assert report.backfilled == 2_300 - kept
+    assert report.backfilled == 1_300 - kept
     assert again.digests() == scene.origin.digests()
     assert queries(here) == []
 
 
 def test_a_backfill_takes_no_more_than_the_slice_and_rings_for_the_rest() -> None:
-    scene = refusing(2_300)
+    scene = refusing(1_300)
     transport = Patchy(scene.pool, scene.here.node.transport)
     here = widened(scene, transport=transport)
     scene.pool.members[scene.pool.members.index(scene.here)] = here
@@ -120,19 +120,19 @@ def test_a_backfill_takes_no_more_than_the_slice_and_rings_for_the_rest() -> Non
     here.doorbell.take()
     report = pull(here.node, scene.relay.id)
     assert report.more
-    assert 0 < report.backfilled < 2_300
+    assert 0 < report.backfilled < 1_300
     scene.pool.settle()
     assert here.digests() == scene.origin.digests()
 
 
 def test_a_peer_whose_log_is_another_one_is_looked_through_anew() -> None:
-    scene = refusing(1_200)
+    scene = refusing(1_100)
     transport = Patchy(scene.pool, scene.here.node.transport)
     here = widened(scene, transport=transport)
     upkeep(here.node)
     transport.calls_left = 3
     pull(here.node, scene.relay.id)
-    assert 0 < len(here.digests()) < 1_200
+    assert 0 < len(here.digests()) < 1_100
     transport.calls_left = 1_000
     posts = scene.relay.posts()
     rebuilt = over(scene.pool, scene.relay, MemoryStore(Limits()))
