@@ -47,14 +47,17 @@ def load_identity(settings: Settings, *, pool_private: bool = True) -> Identity:
     return identity
 
 
-def open_node(settings: Settings) -> Node:
+def open_node(settings: Settings, *, pool_private: bool = True) -> Node:
     """Wire a node of real parts.
+
+    Args:
+        pool_private: as of `load_identity`.
 
     Raises:
         ConfigurationError: settings or key files are not fit to run with.
     """
     limits = settings.limits
-    identity = load_identity(settings)
+    identity = load_identity(settings, pool_private=pool_private)
     _remember(settings)
     return Node(
         identity=identity,

@@ -1,6 +1,7 @@
 """``python -m replicator.gateway``: the gateway of the node in ``REPLICATOR_HOME``.
 
 `replicator serve` and `replicator up` start it so: a process of its own that holds nothing else.
+With ``--no-pool-keys`` it reads no private pool key.
 """
 
 import os
@@ -15,7 +16,8 @@ from replicator.settings import load_settings
 def main() -> None:
     """Serve until told to stop; a node that is not fit to serve ends with one line and 1."""
     try:
-        serve(load_settings(Path(os.environ.get("REPLICATOR_HOME", ".")), os.environ))
+        settings = load_settings(Path(os.environ.get("REPLICATOR_HOME", ".")), os.environ)
+        serve(settings, pool_private="--no-pool-keys" not in sys.argv[1:])
     except ReplicatorError as error:
         sys.exit(f"Error: {error}")
 

@@ -18,7 +18,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, Router
 
-from replicator.errors import ErrorCode, Malformed, Refusal, StoreFull, Unavailable
+from replicator.errors import (
+    ConfigurationError,
+    ErrorCode,
+    Malformed,
+    Refusal,
+    StoreFull,
+    Unavailable,
+)
 from replicator.gateway.asgi import (
     Disconnected,
     Receive,
@@ -192,6 +199,9 @@ def _error_response(error: Exception) -> Response:
         case StoreFull():
             log.warning("gateway.full", reason=str(error))
             api = ApiError(507, "full", f"{error}; nothing was stored")
+        case ConfigurationError():
+            log.warning("gateway.not_configured", reason=str(error))
+            api = ApiError(501, "no-pool-keys", f"{error}; publish at another gateway of the node")
         case Unavailable():
             log.warning("gateway.unavailable", kind=type(error).__name__, reason=str(error))
             api = ApiError(503, ErrorCode.BUSY, "the node cannot do this for now; try again")

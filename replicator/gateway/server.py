@@ -30,8 +30,13 @@ _SPARE_FILES: Final = 200
 """Files a process has open besides connections."""
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, *, pool_private: bool = True) -> None:
     """Run the gateway of a node until it is told to stop.
+
+    Args:
+        settings: the node's.
+        pool_private: False: it reads no private pool key. It then signs refusals with the node
+            key alone, names no pool at ``GET /v1/node`` and publishes into none.
 
     Raises:
         ConfigurationError: a setting, key file or token does not fit, or an address is taken.
@@ -40,7 +45,7 @@ def serve(settings: Settings) -> None:
     guard = Guard(load_token(settings.home / TOKEN_FILE), _host_of(settings.local_listen))
     with _bind(settings.gateway_listen) as sync_socket, _bind(settings.local_listen) as local:
         _raise_file_limit(settings.limits)
-        node = open_node(settings)
+        node = open_node(settings, pool_private=pool_private)
         try:
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                 runner.run(_run(settings, node, guard, (sync_socket, local)))

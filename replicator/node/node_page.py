@@ -18,7 +18,8 @@ def current(node: Node) -> codec.Tree:
     document = node_document.NodeDocument(
         id=identity.node_id,
         keys=tuple(key.public for key in identity.node_keys),
-        pools=tuple(key.public for key in identity.pool_signers(identity.pools)),
+        # named is what signs it: a process without private pool keys names none
+        pools=tuple(key.public for key in identity.pool_keys),
         protocols=(PROTOCOL_VERSION,),
         models=(Model(),),
         types=tuple(kind for kind in REQUEST_TYPES if kind not in _turned_off(node)),

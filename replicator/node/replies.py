@@ -61,7 +61,8 @@ def error_answer(error: Refusal | NotSupported, now: int) -> Answer:
 def reply(node: Node, answer: Answer, to: ReplyTo) -> Reply:
     """Make the HTTP reply that carries an answer.
 
-    It is signed by the node key, and by those pool keys of ours that signed the request.
+    It is signed by the node key, and by those pool keys of ours that signed the request and that
+    this process has: a gateway may have none, and the node key is what answers are pinned to.
     """
     body = codec.encode(to.media_type, codec.answer_tree(answer))
     headers = {"content-type": to.media_type}
@@ -74,7 +75,9 @@ def reply(node: Node, answer: Answer, to: ReplyTo) -> Reply:
         headers["retry-after"] = str(answer.retry_after)
     if to.asker is not None:
         signed = envelope.sign_answer(
-            node.identity.credentials(node.clock.now(), to.asker.pool_keys),
+            node.identity.credentials(
+                node.clock.now(), set(to.asker.pool_keys).difference(node.identity.public_pools)
+            ),
             to.asker.node_id,
             body,
             to.media_type,
