@@ -32,6 +32,9 @@ def test_a_backfill_is_noted_for_each_peer_and_given_in_order(store: Store) -> N
     assert store.backfills(THERE) == [second, third]
     assert second == Backfill(second.id, THERE, ALL, None, "why", 5)
     assert store.add_backfills([], ALL, "none", now=7) == []
+    store.add_peer(THERE, "http://there", 1)
+    store.forget_peer(THERE)
+    assert store.backfills() == [first]
 
 
 def test_a_page_is_committed_with_the_cursor(store: Store) -> None:
@@ -48,6 +51,8 @@ def test_a_page_is_committed_with_the_cursor(store: Store) -> None:
     assert moved == replace(before, cursor=Cursor("c1"), posts=1, remaining=7)
     store.move_backfill(moved, Cursor("c2"), posts=[received(post(3))], now=3)
     assert job(store) == replace(moved, cursor=Cursor("c2"), posts=2, remaining=None)
+    store.move_backfill(job(store), None, now=4)
+    assert job(store) == before
 
 
 def test_whoever_comes_second_with_a_backfill_saves_nothing(store: Store) -> None:
@@ -73,14 +78,6 @@ def test_one_that_is_started_again_begins_at_the_epoch(store: Store) -> None:
     assert job(store) == replace(first, reason="again", created_at=9)
 
 
-def test_one_put_back_to_the_epoch_counts_anew(store: Store) -> None:
-    store.add_backfills([THERE], ALL, "why", now=1)
-    first = job(store)
-    store.move_backfill(first, Cursor("c1"), posts=[received(post(1))], now=2)
-    store.move_backfill(job(store), None, now=3)
-    assert job(store) == first
-
-
 def test_the_number_of_backfills_is_bounded(make_store: MakeStore) -> None:
     store = make_store(Limits(backfills_max=2))
     assert store.add_backfills([NodeId(name) for name in "abc"], ALL, "why", now=1) == ["a", "b"]
@@ -98,13 +95,6 @@ def test_without_room_no_page_is_committed(make_stores: MakeStore) -> None:
     with pytest.raises(StoreFull):
         store.move_backfill(job(store), Cursor("c1"), posts=[received(post(1))], now=2)
     assert job(store).cursor is None
-
-
-def test_backfills_go_with_their_peer(store: Store) -> None:
-    store.add_peer(THERE, "http://there", 1)
-    store.add_backfills([THERE, EVE], ALL, "why", now=1)
-    store.forget_peer(THERE)
-    assert [one.peer for one in store.backfills()] == [EVE]
 
 
 def test_what_backfills_were_started_for_is_kept(store: Store) -> None:
