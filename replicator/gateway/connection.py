@@ -98,6 +98,9 @@ class Connection(HttpToolsProtocol):
         self._in_header = False
         self._end_after(self.config.body_seconds)
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            # nothing is upgraded; where the body of such a request ends is open to choice
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """End the request's body; what follows is the next header."""
