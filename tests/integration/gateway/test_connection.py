@@ -180,7 +180,8 @@ def test_a_client_that_asks_to_continue_is_refused_before_it_sends_too_much(stri
 @pytest.mark.parametrize("method", [b"GET /healthz", b"POST /v1/sync"])
 @pytest.mark.parametrize("upgrade", [b"websocket", b"h2c"])
 def test_what_follows_a_request_for_an_upgrade_is_no_second_request(strict, method, upgrade):
-    head = b"%b HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: %b\r\ncontent-length: 35\r\n\r\n"
+    head = b"%b HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: %b\r\n"
+    head += b"content-length: 35\r\n\r\n"
     with connect(strict) as client:
         client.sendall(head % (method, upgrade) + b"GET /v1/node HTTP/1.1\r\nhost: x\r\n\r\n")
         assert everything(client).count(b"HTTP/1.1 ") == 1
