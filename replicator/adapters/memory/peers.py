@@ -23,6 +23,7 @@ class MemoryPeers:
         self._peers: dict[NodeId, Peer] = {}
         self._gaps: dict[NodeId, dict[Digest, Ref]] = defaultdict(dict)
         self._pins: dict[NodeId, dict[KeyText, Pin]] = defaultdict(dict)
+        self._serials: dict[NodeId, int] = {}
 
     def all(self) -> list[Peer]:
         """Return all peers, ordered by id."""
@@ -56,7 +57,7 @@ class MemoryPeers:
     def forget(self, node: NodeId) -> bool:
         """Remove a peer, its gaps and pins; False where there was neither peer nor pin."""
         was_there = node in self._peers or bool(self._pins.get(node))
-        for table in (self._peers, self._gaps, self._pins):
+        for table in (self._peers, self._gaps, self._pins, self._serials):
             table.pop(node, None)
         return was_there
 
@@ -129,6 +130,22 @@ class MemoryPeers:
         """Make ``keys`` the current ones; current ones become retired."""
         for key, pin in list(self._pins[node].items()):
             if pin.state == "current":
-                self._pins[node][key] = replace(pin, state="retired")
+                self._pins[node][key] = replace(pin, state="retired", until=None)
         for key in keys:
             self._pins[node][key] = Pin(key, "current", now, "operator")
+        self._serials.pop(node, None)
+
+    def serial(self, node: NodeId) -> int:
+        """Return the serial of the newest announcement taken of a node, or 0."""
+        return self._serials.get(node, 0)
+
+    def announce(
+        self, node: NodeId, before: Collection[Pin], after: Collection[Pin], serial: int
+    ) -> bool:
+        """Replace all pins by what was announced; False, and unchanged, where it does not fit."""
+        present = set(self._pins.get(node, {}).values())
+        if not present or present != set(before) or self.serial(node) >= serial:
+            return False
+        self._pins[node] = {pin.key: pin for pin in after}
+        self._serials[node] = serial
+        return True

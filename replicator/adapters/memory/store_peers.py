@@ -173,3 +173,15 @@ class MemoryPeerStore:
         """Replace a node's pins by the operator's word; current keys become retired."""
         with self._lock:
             self._peers.repin(node, keys, now)
+
+    def key_serial(self, node: NodeId) -> int:
+        """Return the serial of the newest key announcement taken of a node; 0: none was."""
+        with self._lock:
+            return self._peers.serial(node)
+
+    def announce(
+        self, node: NodeId, before: Collection[Pin], after: Collection[Pin], serial: int
+    ) -> bool:
+        """Replace a node's pins by what it announced; False: they are not ``before`` any more."""
+        with self._lock:
+            return self._peers.announce(node, before, after, serial)

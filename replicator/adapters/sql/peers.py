@@ -1,4 +1,4 @@
-"""Peers, their cursors and gaps, and the keys pinned for nodes: small tables, plain statements.
+"""Peers, their cursors and gaps: small tables, plain statements.
 
 Runs inside a transaction that the caller opened. Cursors move by compare-and-set: whoever comes
 second changes nothing and is told so.
@@ -15,6 +15,7 @@ from replicator.adapters.sql.lookups import known_digests
 from replicator.adapters.sql.schema import (
     backfill,
     gap,
+    key_serial,
     member,
     node_key,
     peer,
@@ -22,7 +23,7 @@ from replicator.adapters.sql.schema import (
     quarantine,
 )
 from replicator.errors import CursorConflict
-from replicator.node.ports import Peer, Pin
+from replicator.node.ports import Peer
 from replicator.protocol.ids import Cursor, Digest, GlobalId, KeyText, NodeId
 from replicator.protocol.post import Ref
 
@@ -114,7 +115,7 @@ def remove_peer(connection: Connection, node: NodeId) -> bool:
     removed = 0
     for table in (peer, node_key):
         removed += connection.execute(delete(table).where(table.c.node == node)).rowcount
-    for table in (peer_pool, gap, member):
+    for table in (key_serial, peer_pool, gap, member):
         connection.execute(delete(table).where(table.c.node == node))
     connection.execute(delete(quarantine).where(quarantine.c.deliverer == node))
     connection.execute(delete(backfill).where(backfill.c.peer == node))
@@ -184,48 +185,3 @@ def remove_gaps(connection: Connection, node: NodeId, digests: Collection[Digest
     head = "SELECT id, node FROM gap"
     ids = [row[0] for row in rows_among(connection, head, "digest", "bytea", raw) if row[1] == node]
     delete_among(connection, gap, "id", "bigint", ids)
-
-
-def read_pins(connection: Connection, nodes: Collection[NodeId]) -> dict[NodeId, tuple[Pin, ...]]:
-    """Return pins per node, current first; nodes without pins are absent."""
-    head = "SELECT node, key, state, pinned_at, source FROM node_key"
-    found: dict[NodeId, list[Pin]] = defaultdict(list)
-    for node, key, state, pinned_at, source in rows_among(connection, head, "node", "text", nodes):
-        found[NodeId(node)].append(Pin(KeyText(key), state, pinned_at, source))
-    return {
-        node: tuple(sorted(pins, key=lambda pin: (pin.state != "current", pin.pinned_at, pin.key)))
-        for node, pins in found.items()
-    }
-
-
-def put_first_pins(
-    connection: Connection, node: NodeId, keys: Collection[KeyText], source: str, now: int
-) -> bool:
-    """Pin keys for a node that has no pin; False where it has one."""
-    if not keys or read_pins(connection, [node]):
-        return False
-    _insert_pins(connection, node, keys, source, now)
-    return True
-
-
-def replace_pins(connection: Connection, node: NodeId, keys: Collection[KeyText], now: int) -> None:
-    """Make ``keys`` the current ones by the operator's word; current ones become retired."""
-    named = sorted(set(keys))
-    connection.execute(delete(node_key).where(node_key.c.node == node, node_key.c.key.in_(named)))
-    connection.execute(
-        update(node_key)
-        .where(node_key.c.node == node, node_key.c.state == "current")
-        .values(state="retired")
-    )
-    _insert_pins(connection, node, named, "operator", now)
-
-
-def _insert_pins(
-    connection: Connection, node: NodeId, keys: Collection[KeyText], source: str, now: int
-) -> None:
-    rows = [
-        {"node": node, "key": key, "state": "current", "pinned_at": now, "source": source}
-        for key in sorted(set(keys))
-    ]
-    if rows:
-        connection.execute(insert(node_key), rows)

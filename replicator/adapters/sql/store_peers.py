@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from replicator.adapters.sql import adding, changes, peers, roster
+from replicator.adapters.sql import adding, changes, peers, pins, roster
 from replicator.adapters.sql.engine import Database
 from replicator.adapters.sql.room import Room
 from replicator.limits import Limits
@@ -133,16 +133,28 @@ class SqlPeerStore:
     def all_pins(self, nodes: Collection[NodeId]) -> dict[NodeId, tuple[Pin, ...]]:
         """Return pins of many nodes in one query; nodes without pins are absent."""
         with self._database.reading() as connection:
-            return peers.read_pins(connection, nodes)
+            return pins.read_pins(connection, nodes)
 
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
         """Pin keys for a node that has none; return False (and change nothing) where it has."""
         if self.pins(node):
             return False  # the usual case is not worth a turn to write
         with self._database.writing() as connection:
-            return peers.put_first_pins(connection, node, keys, source, now)
+            return pins.put_first_pins(connection, node, keys, source, now)
 
     def repin(self, node: NodeId, keys: Collection[KeyText], now: int) -> None:
         """Replace a node's pins by the operator's word; current keys become retired."""
         with self._database.writing() as connection:
-            peers.replace_pins(connection, node, keys, now)
+            pins.replace_pins(connection, node, keys, now)
+
+    def key_serial(self, node: NodeId) -> int:
+        """Return the serial of the newest key announcement taken of a node; 0: none was."""
+        with self._database.reading() as connection:
+            return pins.read_serial(connection, node)
+
+    def announce(
+        self, node: NodeId, before: Collection[Pin], after: Collection[Pin], serial: int
+    ) -> bool:
+        """Replace a node's pins by what it announced; False: they are not ``before`` any more."""
+        with self._database.writing() as connection:
+            return pins.put_announced(connection, node, before, after, serial)

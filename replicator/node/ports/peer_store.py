@@ -111,4 +111,20 @@ class PeerStore(Protocol):
         """Pin keys for a node that has none; return False (and change nothing) where it has."""
 
     def repin(self, node: NodeId, keys: Collection[KeyText], now: int) -> None:
-        """Replace a node's pins by the operator's word; old keys become retired."""
+        """Replace a node's pins by the operator's word; current ones become retired.
+
+        ``keys`` are current from now on, whatever they were. What the node announced before is
+        forgotten: an announcement of any serial counts anew.
+        """
+
+    def key_serial(self, node: NodeId) -> int:
+        """Return the serial of the newest key announcement taken of a node; 0: none was."""
+
+    def announce(
+        self, node: NodeId, before: Collection[Pin], after: Collection[Pin], serial: int
+    ) -> bool:
+        """Replace all pins of a node by what it announced, and keep the serial, at once.
+
+        False, and nothing is changed, where its pins are not ``before`` any more (the operator
+        pinned others meanwhile), where it has none, or where its serial is not smaller.
+        """

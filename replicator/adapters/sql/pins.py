@@ -1,0 +1,90 @@
+"""The keys pinned for nodes, and the serial of what each announced last; plain statements.
+
+Runs inside a transaction that the caller opened.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from replicator.adapters.sql.bulk import rows_among
+from replicator.adapters.sql.schema import key_serial, node_key
+from replicator.node.ports import Pin
+from replicator.protocol.ids import KeyText, NodeId
+
+
+def read_pins(connection: Connection, nodes: Collection[NodeId]) -> dict[NodeId, tuple[Pin, ...]]:
+    """Return pins per node, current first; nodes without pins are absent."""
+    head = "SELECT node, key, state, pinned_at, source, until FROM node_key"
+    found: dict[NodeId, list[Pin]] = defaultdict(list)
+    for row in rows_among(connection, head, "node", "text", nodes):
+        node, key, state, pinned_at, source, until = row
+        found[NodeId(node)].append(Pin(KeyText(key), state, pinned_at, source, until))
+    return {
+        node: tuple(sorted(pins, key=lambda pin: (pin.state != "current", pin.pinned_at, pin.key)))
+        for node, pins in found.items()
+    }
+
+
+def put_first_pins(
+    connection: Connection, node: NodeId, keys: Collection[KeyText], source: str, now: int
+) -> bool:
+    """Pin keys for a node that has no pin; False where it has one."""
+    if not keys or read_pins(connection, [node]):
+        return False
+    _insert(connection, node, (Pin(key, "current", now, source) for key in set(keys)))
+    return True
+
+
+def replace_pins(connection: Connection, node: NodeId, keys: Collection[KeyText], now: int) -> None:
+    """Make ``keys`` the current ones by the operator's word; current ones become retired."""
+    named = sorted(set(keys))
+    connection.execute(delete(node_key).where(node_key.c.node == node, node_key.c.key.in_(named)))
+    connection.execute(
+        update(node_key)
+        .where(node_key.c.node == node, node_key.c.state == "current")
+        .values(state="retired", until=None)
+    )
+    _insert(connection, node, (Pin(key, "current", now, "operator") for key in named))
+    connection.execute(delete(key_serial).where(key_serial.c.node == node))
+
+
+def read_serial(connection: Connection, node: NodeId) -> int:
+    """Return the serial of the newest announcement taken of a node, or 0."""
+    found = connection.scalar(select(key_serial.c.serial).where(key_serial.c.node == node))
+    return found or 0
+
+
+def put_announced(
+    connection: Connection,
+    node: NodeId,
+    before: Collection[Pin],
+    after: Collection[Pin],
+    serial: int,
+) -> bool:
+    """Replace all pins by what was announced; False, and unchanged, where it does not fit."""
+    present = read_pins(connection, [node]).get(node, ())
+    if not present or set(present) != set(before) or read_serial(connection, node) >= serial:
+        return False
+    connection.execute(delete(node_key).where(node_key.c.node == node))
+    _insert(connection, node, after)
+    connection.execute(delete(key_serial).where(key_serial.c.node == node))
+    connection.execute(insert(key_serial).values(node=node, serial=serial))
+    return True
+
+
+def _insert(connection: Connection, node: NodeId, pins: Iterable[Pin]) -> None:
+    rows = [
+        {
+            "node": node,
+            "key": pin.key,
+            "state": pin.state,
+            "pinned_at": pin.pinned_at,
+            "source": pin.source,
+            "until": pin.until,
+        }
+        for pin in sorted(pins, key=lambda pin: pin.key)
+    ]
+    if rows:
+        connection.execute(insert(node_key), rows)
