@@ -92,7 +92,8 @@ class _Plan:
     decisions: list[tuple[Any, ...]] = field(default_factory=list)
     signatures: list[dict[str, Any]] = field(default_factory=list)
     replaced: list[tuple[_Held, Incoming]] = field(default_factory=list)
-    lost: list[tuple[_Held, Incoming]] = field(default_factory=list)
+    met: list[tuple[_Held, Incoming]] = field(default_factory=list)
+    """Pairs of contents under one id, both at hand."""
     twofold: list[GlobalId] = field(default_factory=list)
     """Ids under which a further content was seen."""
     shown: dict[int, list[Item]] = field(default_factory=lambda: defaultdict(list))
@@ -224,7 +225,7 @@ def _resolve(
     if kept_digest(Digest(smallest.hex()), item.post.digest) != item.post.digest:
         plan.decisions.append((digest, EQUIVOCATION, now, item.post.published, item.post.id))
         if rival is not None:
-            plan.lost.append((rival, item))
+            plan.met.append((rival, item))
         _enter(plan.shown, item, digest, before, plan)
         return Added.LOST
     _store(item, digest, before, plan, now)
@@ -232,6 +233,7 @@ def _resolve(
         return Added.STORED
     plan.decisions.append((rival.digest, EQUIVOCATION, now, rival.published, rival.global_id))
     plan.replaced.append((rival, item))
+    plan.met.append((rival, item))
     return Added.REPLACED
 
 
@@ -302,7 +304,7 @@ def _merge(item: Incoming, held: _Held, before: _Before, plan: _Plan, limits: Li
 
 
 def _write(connection: Connection, plan: _Plan, now: int, limits: Limits) -> None:
-    if plan.replaced or plan.lost:
+    if plan.met:
         keep_evidence(connection, _evidence(connection, plan), now, limits)
     flag(connection, count_seen(plan.twofold), now, limits)
     remove_posts(connection, [held.id for held, _ in plan.replaced])
@@ -334,12 +336,11 @@ def _show(connection: Connection, plan: _Plan, limits: Limits) -> None:
 
 def _evidence(connection: Connection, plan: _Plan) -> list[tuple[GlobalId, Copy, Copy]]:
     """Return what the run saw twice, as (id, kept, lost)."""
-    met = [*plan.replaced, *plan.lost]
     select_content = "SELECT id, content FROM post"
-    ids = [held.id for held, _ in met]
+    ids = [held.id for held, _ in plan.met]
     contents = dict(map(tuple, rows_among(connection, select_content, "id", "bigint", ids)))
     pairs = [
         (item.post.id, Copy(held.digest, held.signatures, contents[held.id]), copy_of(item.post))
-        for held, item in met
+        for held, item in plan.met
     ]
     return [(post_id, min(mine, other), max(mine, other)) for post_id, mine, other in pairs]

@@ -222,11 +222,11 @@ def _free_of_node(connection: Connection, node: str, most: int) -> list[Item]:
 def count_covered(connection: Connection, names: Collection[BlockName]) -> Covered:
     """Return what names stand for (see `ModerationStore.covered`)."""
     nodes = blocked_ids(names, "node")
-    posts = sum(row.node not in set(nodes) for row in _held(connection, names))
+    among = set(nodes)
+    posts = sum(row.node not in among for row in _held(connection, names))
     of_nodes = rows_among(connection, "SELECT posts FROM origin", "node", "text", nodes)
     posts += sum(count for (count,) in of_nodes)
-    remembered = {row[1] for row in _decided(connection, names)}
-    number = len(remembered)
+    number = sum(origin_of(row[2]) not in among for row in _decided(connection, names))
     for node in nodes:
         statement = (
             "SELECT count(*) FROM decision WHERE global_id > ? AND global_id < ? AND reason = ?"
