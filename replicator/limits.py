@@ -210,6 +210,16 @@ class Limits:
     """Refs of one peer that could not be had yet; of more the oldest are left to repair."""
     node_keys_max: int = 16
     """Keys in one announcement of a node: a rotation each month, a year's old ones remembered."""
+    pins_per_node_max: int = 64
+    """Keys remembered of one node: of more, the retired ones go first, the oldest before others."""
+    key_overlap_seconds_max: float = 31_622_400.0
+    """The longest overlap of two node keys: with more than a year nobody would rotate in earnest.
+    A reader allows a day more, for clocks."""
+    key_look_seconds: float = 60.0
+    """The pause between two looks at the keys of one peer (jittered by a third): whoever sends
+    envelopes in its name has us ask it that often, and not more."""
+    key_lacking_seconds: float = 3_600.0
+    """The same for a peer that signs with fewer keys than are pinned, and says nothing of it."""
     quarantine_posts_per_peer_max: int = 1_000
     """Posts of unknown origin kept of one deliverer; more are refused until some go."""
     quarantine_bytes_per_peer_max: int = 16 * 1024 * 1024

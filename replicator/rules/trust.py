@@ -8,19 +8,61 @@ Otherwise its origin is unknown here, and nothing about it is believed.
 
 A sender is admitted when
 1. a key pinned as current for it signed the message in the node role; other keys: ``key-changed``;
+   a current one whose ``until`` has come is as a retired one, here and for posts;
 2. or none is pinned and a pool key of ours co-signed, or the operator added that id;
 3. or none is pinned and reading is open; then it may read, and nothing is saved about it.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from replicator.errors import ErrorCode, Refusal
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.post import Post
 
 KeyState = Literal["current", "retired", "revoked"]
+Oddity = Literal["strange", "lacking"]
+"""How the keys that signed differ from those that should: one more, or one less."""
+
+
+class PinnedKey(Protocol):
+    """A key with its state; a current one may have an end (``until``, ms)."""
+
+    @property
+    def key(self) -> KeyText: ...
+
+    @property
+    def state(self) -> KeyState: ...
+
+    @property
+    def until(self) -> int | None: ...
+
+
+def states_at(pins: Iterable[PinnedKey], now: int) -> dict[KeyText, KeyState]:
+    """Return what each key counts for at ``now`` (ms): a current one is retired at its end."""
+    return {
+        pin.key: "retired"
+        if pin.state == "current" and pin.until is not None and pin.until <= now
+        else pin.state
+        for pin in pins
+    }
+
+
+def current_among(states: Mapping[KeyText, KeyState]) -> frozenset[KeyText]:
+    """Return the keys that are current."""
+    return frozenset(key for key, state in states.items() if state == "current")
+
+
+def oddity(signers: Collection[KeyText], states: Mapping[KeyText, KeyState]) -> Oddity | None:
+    """Return how a known node's signers differ from its current keys: they may have changed.
+
+    ``strange``: one signed that is not current here. ``lacking``: one that is did not sign.
+    """
+    current = current_among(states)
+    if not current.issuperset(signers):
+        return "strange"
+    return None if current.issubset(signers) else "lacking"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +79,7 @@ class Acquaintance:
     """What this node knows of a sender.
 
     Args:
-        pins: keys pinned for it, with their states; empty: none is.
+        pins: keys pinned for it, with what they count for now; empty: none is.
         added_by_operator: the operator added its id.
     """
 
@@ -52,10 +94,12 @@ class Admission:
     Args:
         source: ``pinned``, or what would pin it: ``pool``, ``operator``; ``open`` pins nothing.
         pools: pools of ours that co-signed the message.
+        oddity: of a pinned sender, how its keys differ from the pinned ones.
     """
 
     source: Literal["pinned", "pool", "operator", "open"]
     pools: frozenset[KeyText]
+    oddity: Oddity | None = None
 
 
 def authentic(
@@ -64,7 +108,7 @@ def authentic(
     """Return why a post (whose signatures verify) is not authentic, or None where it is.
 
     Args:
-        origin_pins: keys pinned for the post's origin, with their states; empty: none is.
+        origin_pins: keys pinned for the post's origin, with what they count for now; empty: none.
         held: pools whose key this node holds.
 
     Returns:
@@ -115,7 +159,7 @@ def admit_sender(
     pools = held.intersection(signers.pool_keys)
     if known.pins:
         if any(known.pins.get(key) == "current" for key in signers.node_keys):
-            return Admission("pinned", pools)
+            return Admission("pinned", pools, oddity(signers.node_keys, known.pins))
         raise Refusal(ErrorCode.KEY_CHANGED, f"{signers.sender} is known here under another key")
     if pools:
         return Admission("pool", pools)

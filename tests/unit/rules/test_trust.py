@@ -3,15 +3,18 @@
 import pytest
 
 from replicator.errors import ErrorCode, Refusal
+from replicator.protocol.announcement import AnnouncedKey
 from replicator.protocol.ids import Digest, GlobalId, KeyText, NodeId
 from replicator.protocol.post import Post, PostSignature
 from replicator.rules.trust import (
     Acquaintance,
+    Admission,
     Signers,
     admit_sender,
     authentic,
     pools_of,
     pools_that_count,
+    states_at,
 )
 
 NODE_KEY = KeyText("ed25519:" + "A" * 43)
@@ -98,3 +101,46 @@ def test_a_stranger_with_a_foreign_pool_key_is_an_unknown_sender():
     with pytest.raises(Refusal) as refusal:
         admit_sender(signers, Acquaintance({}, False), frozenset({POOL}), reads_are_open=False)
     assert refusal.value.code is ErrorCode.UNKNOWN_SENDER
+
+
+@pytest.mark.parametrize(
+    ("state", "until", "counts_as"),
+    [
+        ("current", None, "current"),
+        ("current", 1_001, "current"),
+        ("current", 1_000, "retired"),
+        ("current", 0, "retired"),
+        ("retired", None, "retired"),
+        ("revoked", None, "revoked"),
+    ],
+)
+def test_a_current_key_is_retired_from_its_end_on(state, until, counts_as):
+    states = states_at([AnnouncedKey(NODE_KEY, state, until)], 1_000)
+    assert states == {NODE_KEY: counts_as}
+    known = Acquaintance(states, added_by_operator=True)
+    signers = Signers(SENDER, (NODE_KEY,), (POOL,))
+    if counts_as == "current":
+        assert admit_sender(signers, known, frozenset({POOL}), reads_are_open=True)
+    else:
+        with pytest.raises(Refusal) as refused:
+            admit_sender(signers, known, frozenset({POOL}), reads_are_open=True)
+        assert refused.value.code == ErrorCode.KEY_CHANGED
+    expected = "origin-key" if counts_as == "revoked" else None
+    assert authentic(post_signed_by(NODE_KEY), states, {POOL}) == expected
+
+
+@pytest.mark.parametrize(
+    ("signers", "pins", "odd"),
+    [
+        ((NODE_KEY,), {NODE_KEY: "current"}, None),
+        ((NODE_KEY,), {NODE_KEY: "current", OTHER_KEY: "retired"}, None),
+        ((NODE_KEY, OTHER_KEY), {NODE_KEY: "current", OTHER_KEY: "current"}, None),
+        ((NODE_KEY, OTHER_KEY), {NODE_KEY: "current"}, "strange"),
+        ((NODE_KEY, OTHER_KEY), {NODE_KEY: "current", OTHER_KEY: "retired"}, "strange"),
+        ((NODE_KEY,), {NODE_KEY: "current", OTHER_KEY: "current"}, "lacking"),
+    ],
+)
+def test_it_shows_when_a_sender_signs_with_other_keys_than_it_should(signers, pins, odd):
+    known = Acquaintance(pins, added_by_operator=False)
+    admitted = admit_sender(Signers(SENDER, signers, ()), known, frozenset(), reads_are_open=False)
+    assert admitted == Admission("pinned", frozenset(), odd)
