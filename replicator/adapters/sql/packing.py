@@ -43,6 +43,12 @@ def unpack_signatures(packed: bytes) -> tuple[PostSignature, ...]:
     )
 
 
+def packed_keys(packed: bytes) -> frozenset[KeyText]:
+    """Return the keys of a packed list."""
+    starts = range(len(_ED25519), len(packed), _ENTRY_BYTES)
+    return frozenset(_key_text(packed[start : start + _KEY_BYTES]) for start in starts)
+
+
 # Few keys sign most posts: a pool's members and its own
 @lru_cache(maxsize=4096)
 def _key_bytes(key: KeyText) -> bytes:

@@ -18,7 +18,7 @@ from replicator.adapters.sql.bulk import (
     rows_of,
 )
 from replicator.adapters.sql.lookups import known_digests
-from replicator.adapters.sql.packing import pack_signatures, unpack_signatures
+from replicator.adapters.sql.packing import pack_signatures, packed_keys, unpack_signatures
 from replicator.adapters.sql.schema import quarantine
 from replicator.limits import Limits
 from replicator.node.ports import Waiting, WaitingEntry, WaitingOrigin
@@ -164,12 +164,7 @@ def among_quarantined(
 def read_entries(connection: Connection, after: int, limit: int) -> list[WaitingEntry]:
     """Return copies by number after ``after``; reads no content."""
     return [
-        WaitingEntry(
-            row_id,
-            NodeId(origin),
-            frozenset(signature.key for signature in unpack_signatures(signatures)),
-            size,
-        )
+        WaitingEntry(row_id, NodeId(origin), packed_keys(signatures), size)
         for row_id, origin, signatures, size in rows_of(connection, _ENTRY_SQL, after, limit)
     ]
 

@@ -145,3 +145,15 @@ def test_without_room_the_own_log_waits_and_upkeep_is_well() -> None:
     assert upkeep(here.node).shown == 0
     here.store._quota_bytes = None
     assert upkeep(here.node).shown == 3
+
+
+def test_a_replaced_pool_is_filled_like_one_of_ours() -> None:
+    pool, here, other = late(4)
+    heir = PrivateKey.generate()
+    heirs = {other.public: heir.public}
+    identity = replace(here.node.identity, pool_keys=(pool.key, heir), heirs=heirs)
+    node = replace(here.node, identity=identity)
+    assert upkeep(node).shown == 4
+    assert visible(here, other.public) == 4
+    assert visible(here, heir.public) == 0
+    assert upkeep(node).shown == 0
