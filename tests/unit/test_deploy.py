@@ -1,7 +1,11 @@
 """The examples under deploy/ name the settings that exist, and all of them."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
+from replicator.cli.flower import flower_program
 from replicator.node.ports import Keep
 from replicator.settings import Settings, load_settings
 
@@ -36,3 +40,52 @@ def test_every_line_of_the_redis_configuration_has_its_reason():
     for before, line in zip(["", *lines], lines, strict=False):
         if line and not line.startswith("#"):
             assert before.startswith(("#", "appendonly")), line
+
+
+EXAMPLES = sorted(
+    path
+    for path in (*DEPLOY.rglob("*"), *(DEPLOY.parent.glob("*.md")))
+    if path.is_file() and path.suffix not in (".pyc",)
+)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_starts_flower_the_way_that_gives_it_a_password(path):
+    for line in path.read_text().splitlines():
+        words = line.lower()
+        # Celery's own command would open the dashboard to everybody
+        assert "celery flower" not in words, line
+        assert "-m flower" not in words, line
+        assert "unauthenticated" not in words, line
+        assert "basic_auth" not in words, line  # a password on a command line
+
+
+def test_the_dashboard_has_a_password_and_listens_to_this_machine_only(tmp_path):
+    (tmp_path / "replicator.toml").write_text('node_id = "alpha.example"\n')
+    for environment in ({}, variables(all_of_them=True)):
+        settings = replace(load_settings(tmp_path, environment), home=tmp_path)
+        program = flower_program(settings)
+        user, _, password = program.environment["FLOWER_BASIC_AUTH"].partition(":")
+        assert user
+        assert len(password) >= 20
+        assert password not in " ".join(program.command)
+        assert "--address=127.0.0.1" in program.command
+
+
+def test_the_runbook_says_that_flowers_metrics_are_open():
+    text = " ".join((DEPLOY / "README.md").read_text().split())
+    assert "`/metrics`: keep it on loopback" in text
+
+
+def test_the_example_user_of_the_server_is_named_after_one_node_and_may_not_flush():
+    (line,) = [
+        line
+        for line in (DEPLOY / "redis.conf").read_text().splitlines()
+        if line.startswith("#user ")
+    ]
+    words = line.split()
+    assert "nocommands" in words
+    assert not {"+@all", "allkeys", "~*", "allchannels", "&*", "+flushall", "+keys"} & set(words)
+    keys = [word for word in words if word[0] in "~&"]
+    assert keys
+    assert all(word[1:].startswith("replicator:alpha.example:") for word in keys)
