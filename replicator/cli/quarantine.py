@@ -17,10 +17,11 @@ _DELIVERERS_SHOWN: Final = 3
 @json_option
 @click.pass_obj
 def quarantine(home: Path, *, as_json: bool) -> None:
-    """Show posts that wait until their origin is known here.
+    """Show posts that wait until their origin is known here, by origin.
 
-    They are not held, served or announced. They come out by themselves once the key of their origin
-    is pinned (peers add, peers trust), or a pool that signed them is joined.
+    A post counts once for each peer that gave it. They are not held, served or announced. They come
+    out by themselves once the key of their origin is pinned (peers add, peers trust), or a pool
+    that signed them is joined.
     """
     with opened_node(home) as node:
         waiting = node.store.waiting_origins()

@@ -175,7 +175,7 @@ class _Closing:
         judged = judge(_reading_large_posts(node), answer.models or (), peer.id, sender)
         expected = [item for item in judged if item.digest in asked]
         expected = within_quotas(node, expected, peer.id)
-        set_aside(node, expected)
+        set_aside(node, [item for item in expected if self._fits(item)])
         held, decided = self._known(expected)
         incoming = [
             item.incoming for item in expected if item.incoming is not None and self._fits(item)
