@@ -61,6 +61,7 @@ def release(node: Node) -> int:
     try:
         while entries := node.store.waiting(after, node.limits.items_max):
             after = entries[-1].id
+            entries = _without_blocked(node, entries)
             pins = node.store.all_pins({entry.origin for entry in entries})
             for batch in _batches(node, entries, pins.keys(), pools):
                 count, done = _take(node, batch)
@@ -76,6 +77,13 @@ def release(node: Node) -> int:
     return taken
 
 
+def _without_blocked(node: Node, entries: Sequence[WaitingEntry]) -> list[WaitingEntry]:
+    """Forget what the operator has blocked since it came; return the rest."""
+    blocked = node.store.blocked([entry.ref for entry in entries])
+    node.store.drop_waiting([entry.id for entry in entries if entry.ref.digest in blocked])
+    return [entry for entry in entries if entry.ref.digest not in blocked]
+
+
 def _batches(
     node: Node,
     entries: Sequence[WaitingEntry],
@@ -88,11 +96,11 @@ def _batches(
     for entry in entries:
         if entry.origin not in pinned and not entry.signers & pools:
             continue
-        if batch and size + entry.size > node.limits.batch_bytes_max:
+        if batch and size + entry.ref.size > node.limits.batch_bytes_max:
             yield batch
             batch, size = [], 0
         batch.append(entry.id)
-        size += entry.size
+        size += entry.ref.size
     if batch:
         yield batch
 

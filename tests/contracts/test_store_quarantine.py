@@ -34,7 +34,7 @@ def test_a_copy_waits_and_is_nowhere_else(store: Store) -> None:
     assert copies(store) == [given]
     (entry,) = store.waiting(0, 10)
     assert (entry.origin, entry.signers) == (HERE, {NODE_KEY, OTHER_POOL})
-    assert entry.size == given.post.size
+    assert entry.ref == given.post.ref
     assert store.known([digest]) == store.held([digest]) == set()
     assert store.get(digests=[digest], ids=[given.post.id]) == []
     assert store.page(Query(), None).posts == ()

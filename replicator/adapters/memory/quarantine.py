@@ -67,9 +67,8 @@ class MemoryQuarantine:
         return [
             WaitingEntry(
                 number,
-                origin_of(one.post.id),
+                one.post.ref,
                 frozenset(signature.key for signature in one.post.signatures),
-                one.post.size,
             )
             for number, (one, _) in sorted(self._copies.items())
             if number > after

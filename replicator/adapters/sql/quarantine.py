@@ -23,13 +23,14 @@ from replicator.adapters.sql.schema import quarantine
 from replicator.limits import Limits
 from replicator.node.ports import Waiting, WaitingEntry, WaitingOrigin
 from replicator.protocol.ids import Digest, GlobalId, KeyText, NodeId, origin_of
-from replicator.protocol.post import Post, PostSignature
+from replicator.protocol.post import Post, PostSignature, Ref
 from replicator.rules.merging import merged_signatures
 from replicator.rules.quarantine import Room
 
 _SEEN_SQL: Final = "SELECT id, digest, deliverer, pools, signatures FROM quarantine"
 _ENTRY_SQL: Final = (
-    "SELECT id, origin, signatures, size FROM quarantine WHERE id > ? ORDER BY id LIMIT ?"
+    "SELECT id, global_id, digest, published, size, signatures FROM quarantine "
+    "WHERE id > ? ORDER BY id LIMIT ?"
 )
 _COPY_SQL: Final = (
     "SELECT id, global_id, digest, published, deliverer, pools, signatures, content FROM quarantine"
@@ -164,8 +165,14 @@ def among_quarantined(
 def read_entries(connection: Connection, after: int, limit: int) -> list[WaitingEntry]:
     """Return copies by number after ``after``; reads no content."""
     return [
-        WaitingEntry(row_id, NodeId(origin), packed_keys(signatures), size)
-        for row_id, origin, signatures, size in rows_of(connection, _ENTRY_SQL, after, limit)
+        WaitingEntry(
+            row_id,
+            Ref(GlobalId(post_id), Digest(digest.hex()), published, size),
+            packed_keys(signatures),
+        )
+        for row_id, post_id, digest, published, size, signatures in rows_of(
+            connection, _ENTRY_SQL, after, limit
+        )
     ]
 
 

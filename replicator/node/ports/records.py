@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from replicator.protocol.ids import Cursor, KeyText, NodeId
+from replicator.protocol.ids import Cursor, KeyText, NodeId, origin_of
 from replicator.protocol.messages import Filter
 from replicator.protocol.post import Post, Ref
 
@@ -188,14 +188,18 @@ class WaitingEntry:
 
     Args:
         id: the store's number of it; later copies have higher ones.
+        ref: of the post.
         signers: the keys that signed it.
-        size: canonical bytes.
     """
 
     id: int
-    origin: NodeId
+    ref: Ref
     signers: frozenset[KeyText]
-    size: int
+
+    @property
+    def origin(self) -> NodeId:
+        """The node that the post names as its origin."""
+        return origin_of(self.ref.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from replicator.limits import Limits
-from replicator.node import contact, quarantine
+from replicator.node import contact, moderation, quarantine
 from replicator.node.fetch import fetch
 from replicator.node.ports import Incoming, Query
 from replicator.node.pull import pull
@@ -339,3 +339,16 @@ def test_a_narrower_policy_keeps_what_waits_waiting() -> None:
     assert quarantine.release(narrow) == 0
     assert len(scene.waiting()) == 1
     assert quarantine.release(scene.here.node) == 1
+
+
+@pytest.mark.parametrize("name", ["node:origin", "digest", "id"])
+def test_what_the_operator_blocks_waits_no_longer_and_is_refused(name: str) -> None:
+    scene = relayed()
+    posts = scene.hold("one")
+    put_models(scene, posts)
+    named = {"digest": posts[0].digest, "id": posts[0].id}.get(name, name)
+    moderation.block(scene.here.node, [moderation.parse_name(named)], "for the test")
+    upkeep(scene.here.node)
+    assert scene.waiting() == set()
+    assert put_models(scene, posts) == [REFUSED]
+    assert scene.waiting() == set()
