@@ -37,7 +37,11 @@ def a_node(text: object) -> NodeId:
     """Return a task's argument as a node id; raise `Malformed` where it is none."""
     if not isinstance(text, str):
         raise Malformed("the argument is no node id")
-    return parse_node_id(text)
+    try:
+        return parse_node_id(text)
+    except Malformed:
+        # its words would quote what somebody wrote into a queue
+        raise Malformed("the argument is no node id") from None
 
 
 @shared_task(name=ROUTES["answer"].task, base=NodeTask, bind=True, takes=(a_token,))

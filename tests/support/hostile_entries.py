@@ -133,7 +133,7 @@ ENTRIES: dict[str, tuple[bytes, str]] = {
     "a chord": (entry(body(chord=SIGNATURE)), "another task is to follow"),
     "callbacks": (entry(body(callbacks=[SIGNATURE])), "another task is to follow"),
     "errbacks": (entry(body(errbacks=[SIGNATURE])), "another task is to follow"),
-    "a chain in the headers": (entry(head=headers(chain=[SIGNATURE])), "is unknown"),
+    "a chain in the headers": (entry(head=headers(chain=[SIGNATURE])), "a header is unknown"),
     "a group": (entry(head=headers(group="g")), "the header group"),
     "a task of Celery's": (
         entry(body([SIGNATURE, [[1]]]), headers(task="celery.map")),
@@ -158,7 +158,7 @@ ENTRIES: dict[str, tuple[bytes, str]] = {
     "no arguments": (entry(body([])), "takes 1 arguments"),
     "an argument by name": (entry(body([], {"peer": PEER})), "takes 1 arguments"),
     "a number for a node": (entry(body([17])), "no node id"),
-    "no node id": (entry(body(["No Such Node!"])), "is not a node id"),
+    "no node id": (entry(body(["No Such Node!"])), "no node id"),
     "an object for a node": (entry(body([{"peer": PEER}])), "no node id"),
     "a token with a space": (
         entry(body(["a b"]), headers(task=ROUTES["answer"].task)),
