@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from replicator.adapters.memory.exclusive import exclusive
 from replicator.adapters.memory.fetch_queue import MemoryFetchQueue
+from replicator.adapters.memory.looks import MemoryLooks
 from replicator.adapters.memory.malformed import MemoryMalformed
 from replicator.adapters.memory.rates import MemoryRates
 from replicator.limits import Limits
@@ -27,7 +28,7 @@ from replicator.protocol.ids import NodeId
 from replicator.rules.breaker import Breaker
 
 
-class MemoryWorkState(MemoryRates, MemoryFetchQueue, MemoryMalformed):
+class MemoryWorkState(MemoryRates, MemoryFetchQueue, MemoryLooks, MemoryMalformed):
     """The work in hand of one node in a test or a simulation.
 
     Args:
@@ -42,6 +43,7 @@ class MemoryWorkState(MemoryRates, MemoryFetchQueue, MemoryMalformed):
 
     def _forget_requests_and_lanes(self) -> None:
         self._forget_malformed()
+        self._forget_looks()
         self._nonces: dict[tuple[NodeId, str], tuple[int, str]] = {}
         self._requests: dict[str, tuple[int, Receipt, bytes]] = {}
         self._replies: dict[str, deque[Reply]] = {}
@@ -187,6 +189,7 @@ class MemoryWorkState(MemoryRates, MemoryFetchQueue, MemoryMalformed):
     def forget(self, peer: NodeId) -> None:
         """Drop all that is kept of a peer: queue, dead letters, flags, breaker, times."""
         self._forget_holder(peer)
+        self._forget_looks_at(peer)
         self._breakers.pop(peer, None)
         self._progresses.pop(peer, None)
         self._doorbells = {name: at for name, at in self._doorbells.items() if name[1] != peer}

@@ -18,6 +18,10 @@ share one server. Times are ms since the epoch as decimal text. "lives" is the e
                                  is not stored                        pause between two tries
     due:KIND:PEER         string time                                 lives a week
     progress:PEER         string packed `Progress`                    lives a day
+    looks:due             zset   peer by when its keys are looked at  peers_max; lives a week
+    looks:strange         zset   peer by the end of its pause, where  one per look in the longest
+                                 another key signed                   pause; lives a week
+    looks:lacking         zset   the same, where a key did not sign   as looks:strange
     quota:levels          hash   "peer NODE", "origin NODE" to        quota_buckets_max; lives two
                                  when its buckets are full            days untouched
     quota:full            zset   the same names by the later time     as quota:levels
@@ -49,7 +53,7 @@ primary is assumed, not a Redis Cluster.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from replicator.node.ports import DoorbellKind, DueKind, HoldKind
 from replicator.protocol.ids import NodeId
@@ -130,6 +134,15 @@ class Keys:
     def progress(self, peer: NodeId) -> str:
         """Name the record of how far catching up with a peer has got."""
         return f"{self.prefix}progress:{peer}"
+
+    def looks(self, kind: Literal["due", "strange", "lacking"]) -> str:
+        """Name the peers whose keys are looked at, by time, or by the end of a pause."""
+        return f"{self.prefix}looks:{kind}"
+
+    @property
+    def all_looks(self) -> list[str]:
+        """Name all of them, the times first."""
+        return [self.looks("due"), self.looks("strange"), self.looks("lacking")]
 
     def due(self, kind: DueKind, peer: NodeId) -> str:
         """Name the time of the next periodic work."""

@@ -93,7 +93,8 @@ class PeerWork:
 
     def forget(self, peer: NodeId) -> None:
         """Drop all that is kept of a peer: queue, dead letters, flags, breaker, times."""
-        keys = [self._keys.fetch, self._keys.breaker(peer), self._keys.progress(peer)]
+        keys = [self._keys.fetch, *self._keys.all_looks]
+        keys += [self._keys.breaker(peer), self._keys.progress(peer)]
         keys += [self._keys.doorbell(kind, peer) for kind in get_args(DoorbellKind)]
         keys += [self._keys.hold(kind, peer) for kind in get_args(HoldKind)]
         keys += [self._keys.due(kind, peer) for kind in get_args(DueKind)]

@@ -31,7 +31,9 @@ _NAMES: Final = (
     "requeue",
     "ring",
     "set_breaker",
+    "note_look",
     "set_dues",
+    "take_looks",
     "settle",
     "want",
 )

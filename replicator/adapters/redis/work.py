@@ -8,6 +8,7 @@ any two calls leaves a state from which all goes on. Nothing here decides: that 
 from replicator.adapters.redis.fetch_queue import FetchWork
 from replicator.adapters.redis.keys import Keys
 from replicator.adapters.redis.lanes import LaneWork
+from replicator.adapters.redis.looks import KeyLookWork
 from replicator.adapters.redis.malformed import MalformedEntries
 from replicator.adapters.redis.peers import PeerWork
 from replicator.adapters.redis.rates import QuotaWork
@@ -17,7 +18,7 @@ from replicator.limits import Limits
 
 
 class RedisWorkState(
-    RequestWork, QuotaWork, FetchWork, LaneWork, PeerWork, MalformedEntries
+    RequestWork, QuotaWork, FetchWork, LaneWork, PeerWork, KeyLookWork, MalformedEntries
 ):
     """The work in hand of one node; safe to share between threads, and before a fork.
 

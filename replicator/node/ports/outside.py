@@ -20,7 +20,7 @@ class Ring:
         ValueError: an answer without the token of its request, or work for a peer without one.
     """
 
-    task: Literal["answer", "announce", "fetch", "pull", "repair", "roster", "upkeep"]
+    task: Literal["answer", "announce", "fetch", "pull", "repair", "roster", "look", "upkeep"]
     peer: NodeId | None = None
     token: str | None = None
     note: str = ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, Protocol
 
+from replicator.node.ports.looks import LookWork
 from replicator.node.ports.malformed import MalformedWork
 from replicator.node.ports.rates import Entry, RateWork
 from replicator.protocol.ids import Digest, KeyText, NodeId
@@ -149,14 +150,14 @@ class RefusalRecord:
     message: str
 
 
-DoorbellKind = Literal["announce", "fetch", "pull", "repair", "roster"]
-HoldKind = Literal["announce", "fetch", "pull", "repair", "roster", "slow"]
+DoorbellKind = Literal["announce", "fetch", "pull", "repair", "roster", "look"]
+HoldKind = Literal["announce", "fetch", "pull", "repair", "roster", "look", "slow"]
 """Kinds of leases; ``slow`` is for the few slots in which slow peers are called."""
 DueKind = Literal["announce", "fetch", "pull", "repair", "roster", "sweep"]
 """Kinds of times; ``sweep``: when the log of a peer that cannot compare sets is read again."""
 
 
-class WorkState(MalformedWork, RateWork, Protocol):
+class WorkState(MalformedWork, RateWork, LookWork, Protocol):
     """Redis: bodies in flight, the fetch queue, leases, doorbell flags, peers' health.
 
     All of it may vanish at any moment (a flush): that costs time, never data. Each method is one

@@ -2,13 +2,15 @@
 -- Drop all that is kept of one peer.
 --
 -- KEYS[1], ARGV[1]  see fetch_queue.lua; the holder is the peer
--- KEYS[2..]  its doorbells, leases, times and records, which go as they are
+-- KEYS[2..4] sets of peers that it leaves
+-- KEYS[5..]  its doorbells, leases, times and records, which go as they are
 -- Returns    nothing
 -- Atomic     because a worker may be at work for the peer: its late `settle` must find no lease
 --
 -- Looks at all dead letters, which are bounded: an operator's command, not a hot path.
 
-for i = 2, #KEYS do redis.call('DEL', KEYS[i]) end
+for i = 2, 4 do redis.call('ZREM', KEYS[i], holder) end
+for i = 5, #KEYS do redis.call('DEL', KEYS[i]) end
 
 local leased, digests = redis.call('HGETALL', root .. 'leased:' .. holder), {}
 for i = 1, #leased, 2 do
