@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings
+from nacl.exceptions import BadSignatureError
 
 from replicator.errors import ConfigurationError, Malformed
 from replicator.limits import Limits
@@ -44,11 +45,29 @@ def openssl_verdict(raw: bytes, signature: bytes, data: bytes) -> bool:
     """Return OpenSSL's verdict behind the same pre-check."""
     if not signing.ordinary_point(raw) or not signing.may_be_signature(signature):
         return False
+    return openssl_alone(raw, signature, data)
+
+
+def openssl_alone(raw: bytes, signature: bytes, data: bytes) -> bool:
     try:
         Ed25519PublicKey.from_public_bytes(raw).verify(signature, data)
     except InvalidSignature:
         return False
     return True
+
+
+def sodium_alone(raw: bytes, signature: bytes, data: bytes) -> bool:
+    try:
+        bindings.crypto_sign_open(signature + data, raw)
+    except BadSignatureError:
+        return False
+    return True
+
+
+def edge(case) -> tuple[bytes, bytes, bytes]:
+    """Return key, signature and message of an edge case."""
+    key, signature, message = (bytes.fromhex(case[n]) for n in ("key", "signature", "message"))
+    return key, signature, message
 
 
 def content(number: int = 1) -> Content:
@@ -158,11 +177,35 @@ def test_the_first_vectors_of_rfc_8032_verify():
 
 @pytest.mark.parametrize("case", EDGE_CASES, ids=lambda case: case["what"])
 def test_each_edge_case_has_the_one_verdict(case):
-    raw, signature, message = (
-        bytes.fromhex(case[name]) for name in ("key", "signature", "message")
-    )
+    raw, signature, message = edge(case)
     assert verify(key_text(raw), signature, message) is case["accept"]
     assert openssl_verdict(raw, signature, message) is case["accept"]
+
+
+@pytest.mark.parametrize("case", EDGE_CASES, ids=lambda case: case["what"])
+def test_what_the_pre_check_refuses_is_shown_to_no_library(case, monkeypatch):
+    raw, signature, message = edge(case)
+    passes = signing.ordinary_point(raw) and signing.may_be_signature(signature)
+    assert passes is case["pre_check"]
+    asked = []
+
+    def ask(*_):
+        asked.append(case["number"])
+        raise BadSignatureError
+
+    monkeypatch.setattr(signing, "crypto_sign_open", ask)
+    assert not verify(key_text(raw), signature, message)
+    assert asked == [case["number"]] * passes
+
+
+def test_all_published_edge_cases_are_here_and_the_libraries_alone_disagree_about_them():
+    assert [case["number"] for case in EDGE_CASES] == list(range(12))
+    assert [case["number"] for case in EDGE_CASES if case["accept"]] == [3]
+    assert all(case["pre_check"] for case in EDGE_CASES if case["accept"])
+    alone = [(sodium_alone(*edge(case)), openssl_alone(*edge(case))) for case in EDGE_CASES]
+    assert any(sodium is not openssl for sodium, openssl in alone)
+    behind = [both for both, case in zip(alone, EDGE_CASES, strict=True) if case["pre_check"]]
+    assert all(sodium is openssl for sodium, openssl in behind)
 
 
 def test_points_of_small_order_are_refused_in_every_spelling():
