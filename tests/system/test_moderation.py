@@ -1,0 +1,85 @@
+"""A block on one of two live nodes: the other keeps the posts, nothing goes to and fro for them,
+and unblocked they come back."""
+
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from replicator import bootstrap
+from replicator.cli.demo_node import DemoNode
+from replicator.settings import load_settings
+from tests.support.cli_home import CliHome
+from tests.support.harm import IMPATIENT, found_nodes, publish, running
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.timeout(120)
+POSTS = 20
+RUNS = 2
+
+
+WORKERS = ("answers", "lanes")
+
+
+def log_of(node: DemoNode, name: str) -> str:
+    """Return what a worker of a node wrote."""
+    return (node.site.home / "log" / f"{name}.log").read_text()
+
+
+def compared(one: DemoNode, other: DemoNode, runs: int) -> None:
+    """Wait until ``one`` has compared its set with the other's ``runs`` times more."""
+    node = bootstrap.open_node(load_settings(one.site.home, {}))
+    peer = other.site.node_id
+    try:
+        seen = {node.work.dues("repair", [peer])[peer]}
+
+        def enough() -> bool:
+            seen.add(node.work.dues("repair", [peer])[peer])
+            return len(seen) > runs
+
+        eventually(enough, f"{runs} comparisons", seconds=60)
+    finally:
+        bootstrap.close_node(node)
+
+
+def test_a_block_on_one_node_costs_no_traffic_and_is_undone_by_unblocking(tmp_path: Path) -> None:
+    here, there = nodes = found_nodes(tmp_path, 2, {**IMPATIENT, "reconcile_seconds": 1})
+    with running(*nodes):
+        drafts = [
+            {"id": f"p{n}", "text": f"post {n}", "published": 1_000 + n} for n in range(POSTS)
+        ]
+        publish(there, [json.dumps(one).encode() for one in drafts])
+        eventually(lambda: here.count() == POSTS, "all posts came", seconds=30)
+        operator = CliHome(here.site.home)
+        names = ["node2.test/p1", there.digests()[0], "node2.test/p2"]
+        blocked = operator.json("posts", "block", *names, "--yes")
+        assert blocked["posts"] == len({*names}) - (there.digests()[0] in _of(there, "p1", "p2"))
+        left = POSTS - blocked["posts"]
+        assert (here.count(), there.count()) == (left, POSTS)
+        eventually(lambda: is_through(there), "its lane came to its end", seconds=30)
+        marks = [len(log_of(node, name)) for node in nodes for name in WORKERS]
+        compared(here, there, RUNS)
+        compared(there, here, 1)
+        logs = [log_of(node, name) for node in nodes for name in WORKERS]
+        since = "".join(log[mark:] for log, mark in zip(logs, marks, strict=True))
+        asked = Counter(re.findall(r"'type': '(\w+)'", since))
+        assert asked["reconcile"] >= RUNS
+        assert asked["get"] == asked["put"] == 0, asked
+        assert "repair.differed" not in since
+        assert (here.count(), there.count()) == (left, POSTS)
+        operator.json("posts", "unblock", *names, "--yes")
+        eventually(lambda: here.count() == POSTS, "they came back", seconds=30)
+        assert here.digests() == there.digests()
+
+
+def is_through(node: DemoNode) -> bool:
+    """Tell whether the lane of a node has delivered everything."""
+    (peer,) = node._store.peers()
+    return peer.pushed == node._store.last_change()
+
+
+def _of(node: DemoNode, *names: str) -> set[str]:
+    posts = node._store.get(ids=[f"{node.site.node_id}/{name}" for name in names])
+    return {post.digest for post in posts}
