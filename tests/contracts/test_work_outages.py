@@ -14,6 +14,7 @@ from replicator.limits import Limits
 from replicator.node.ports import Progress, Receipt, RefusalRecord, Reply, Settlement, Wanted
 from replicator.protocol.ids import NodeId
 from replicator.rules.breaker import Breaker
+from replicator.rules.quotas import Load, Quotas
 from tests.support.refs import digest, refs
 from tests.support.valkey import PASSWORD, PrivateServer, new_prefix
 
@@ -24,7 +25,7 @@ A, B = NodeId("a.example"), NodeId("b.example")
 KEY_KINDS = {
     *("request", "nonce", "replies", "refusals", "doorbell", "hold", "breaker", "due"),
     *("queue", "items", "tries", "suspects", "leased", "lease", "claim", "dead", "letters"),
-    *("holders", "progress"),
+    *("holders", "progress", "rate", "quota"),
 }
 RECEIPT = Receipt("token", "gateway", A, (), (), "application/json", "", NOW)
 
@@ -181,6 +182,7 @@ def test_every_key_has_an_expiry_or_a_bound(valkey_server: PrivateServer) -> Non
 
 def _use_everything(work: RedisWorkState) -> None:
     work.admit(RECEIPT, "nonce", b"body", NOW)
+    work.charge(A, [Load(B, 10)], Quotas(peer_posts=5, origin_bytes=50), NOW)
     work.reply("gateway", Reply("another", 200, (), b""))
     work.note_refusal(RefusalRecord(NOW, A, "stale", "late"))
     work.ring("fetch", A, NOW)

@@ -6,7 +6,7 @@ share one server. Times are ms since the epoch as decimal text. "lives" is the e
 
     request:TOKEN         hash   receipt, body                        lives work_body_seconds
     nonce:SENDER:NONCE    string "expires receipt-token"              lives nonce_seconds
-    rate:SENDER           string when its bucket of requests is full  until it is full
+    rate:SENDER           string when its bucket of requests is full  lives nonce_seconds
     replies:GATEWAY       list   packed replies, oldest first         answers_in_flight_max; lives
                                                                       work_body_seconds
     refusals              list   packed records, newest first         refusal_records_max

@@ -5,9 +5,10 @@ from dataclasses import replace
 from replicator.node.fetch import fetch
 from replicator.node.pull import pull
 from replicator.protocol import codec
-from replicator.protocol.messages import Put
+from replicator.protocol.messages import GetAnswer, Put
 from replicator.rules.quotas import DAY_MS, Quotas
 from tests.support.pool import Member, Pool, read, send, trio
+from tests.support.watched import Watched
 
 
 def limited(pool: Pool, member: Member, quotas: Quotas) -> Member:
@@ -91,6 +92,23 @@ def test_bytes_are_counted_too_and_a_repeated_post_once() -> None:
     items = read(send(alpha, beta, codec.request_tree(Put(models=(post,) * 3))))["items"]
     assert {item["result"] for item in items} <= {"stored", "known"}
     assert put(alpha, beta) == [("known", None), ("later", "quota")]
+
+
+def test_posts_that_nobody_asked_for_spend_no_origin_s_quota() -> None:
+    pool, alpha, beta, gamma = trio()
+    gamma = limited(pool, gamma, Quotas(origin_posts=2))
+    alpha.publish("one", "two", "three")
+    one, two, *_ = alpha.posts()
+    every = tuple(codec.model_tree(post) for post in alpha.posts())
+    transport = Watched(pool.transport, beta.node)
+    transport.say = lambda tree: GetAnswer(models=every) if tree["type"] == "get" else None
+    gamma = replace(gamma, node=replace(gamma.node, transport=transport))
+    send(beta, gamma, codec.request_tree(Put(refs=(one.ref,))))
+    assert fetch(gamma.node, beta.id).stored == 1
+    assert gamma.digests() == {one.digest}
+    put_two = Put(models=(codec.model_tree(two),))
+    items = read(send(alpha, gamma, codec.request_tree(put_two)))["items"]
+    assert [item["result"] for item in items] == ["stored"]
 
 
 def test_without_quotas_the_work_state_is_not_asked() -> None:

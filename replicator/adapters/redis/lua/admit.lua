@@ -25,7 +25,9 @@ if full_at > now + span + 1 then full_at = now end
 local after = math.max(full_at, now) + tonumber(ARGV[8])
 local wait = after - span - now
 if wait >= 1 then return math.ceil(wait) end
-redis.call('SET', KEYS[3], string.format('%.17g', after), 'PX', math.max(1, math.ceil(after - now)))
+-- kept as long as the nonce, or until it is full where that is later
+local kept = math.max(tonumber(ARGV[4]), math.ceil(after - now))
+redis.call('SET', KEYS[3], string.format('%.17g', after), 'PX', kept)
 redis.call('SET', KEYS[1], ARGV[3] .. ' ' .. ARGV[1], 'PX', ARGV[4])
 redis.call('HSET', KEYS[2], 'receipt', ARGV[6], 'body', ARGV[7])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
