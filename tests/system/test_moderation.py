@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from replicator import bootstrap
 from replicator.cli.demo_node import DemoNode
-from replicator.settings import load_settings
 from tests.support.cli_home import CliHome
 from tests.support.harm import IMPATIENT, found_nodes, publish, running
 from tests.support.waiting import eventually
@@ -20,28 +18,18 @@ POSTS = 20
 RUNS = 2
 
 
-WORKERS = ("answers", "lanes")
-
-
 def log_of(node: DemoNode, name: str) -> str:
     """Return what a worker of a node wrote."""
     return (node.site.home / "log" / f"{name}.log").read_text()
 
 
-def compared(one: DemoNode, other: DemoNode, runs: int) -> None:
-    """Wait until ``one`` has compared its set with the other's ``runs`` times more."""
-    node = bootstrap.open_node(load_settings(one.site.home, {}))
-    peer = other.site.node_id
-    try:
-        seen = {node.work.dues("repair", [peer])[peer]}
-
-        def enough() -> bool:
-            seen.add(node.work.dues("repair", [peer])[peer])
-            return len(seen) > runs
-
-        eventually(enough, f"{runs} comparisons", seconds=60)
-    finally:
-        bootstrap.close_node(node)
+def asked_since(nodes: list[DemoNode], marks: list[int]) -> Counter[str]:
+    """Count the requests that nodes answered since a place in each log, by node and type."""
+    return Counter(
+        f"{node.site.node_id} {type_}"
+        for node, mark in zip(nodes, marks, strict=True)
+        for type_ in re.findall(r"'type': '(\w+)'", log_of(node, "answers")[mark:])
+    )
 
 
 def test_a_block_on_one_node_costs_no_traffic_and_is_undone_by_unblocking(tmp_path: Path) -> None:
@@ -58,26 +46,28 @@ def test_a_block_on_one_node_costs_no_traffic_and_is_undone_by_unblocking(tmp_pa
         assert blocked["posts"] == len({*names}) - (there.digests()[0] in _of(there, "p1", "p2"))
         left = POSTS - blocked["posts"]
         assert (here.count(), there.count()) == (left, POSTS)
-        eventually(lambda: is_through(there), "its lane came to its end", seconds=30)
-        marks = [len(log_of(node, name)) for node in nodes for name in WORKERS]
-        compared(here, there, RUNS)
-        compared(there, here, 1)
-        logs = [log_of(node, name) for node in nodes for name in WORKERS]
-        since = "".join(log[mark:] for log, mark in zip(logs, marks, strict=True))
-        asked = Counter(re.findall(r"'type': '(\w+)'", since))
-        assert asked["reconcile"] >= RUNS
-        assert asked["get"] == asked["put"] == 0, asked
-        assert "repair.differed" not in since
+        eventually(lambda: is_through(there, here), "its lane came to its end", seconds=30)
+        marks = [len(log_of(node, "answers")) for node in nodes]
+        eventually(
+            lambda: all(
+                asked_since(nodes, marks)[f"{node.site.node_id} reconcile"] >= RUNS
+                for node in nodes
+            ),
+            "both have compared their sets",
+            seconds=60,
+        )
+        kinds = {asked.split()[1] for asked in asked_since(nodes, marks)}
+        assert kinds <= {"reconcile", "pull", "roster"}
         assert (here.count(), there.count()) == (left, POSTS)
         operator.json("posts", "unblock", *names, "--yes")
         eventually(lambda: here.count() == POSTS, "they came back", seconds=30)
         assert here.digests() == there.digests()
 
 
-def is_through(node: DemoNode) -> bool:
-    """Tell whether the lane of a node has delivered everything."""
+def is_through(node: DemoNode, mate: DemoNode) -> bool:
+    """Tell whether the lane of a node has delivered everything, and its mate has said so."""
     (peer,) = node._store.peers()
-    return peer.pushed == node._store.last_change()
+    return peer.pushed == node._store.last_change() and "'put'" in log_of(mate, "answers")
 
 
 def _of(node: DemoNode, *names: str) -> set[str]:
