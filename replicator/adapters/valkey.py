@@ -114,6 +114,8 @@ def _configuration(server: EmbeddedValkey) -> str:
             # A queue that silently drops keys would look like a queue that is empty.
             f"maxmemory {MEMORY_MAX}",
             "maxmemory-policy noeviction",
+            # One value is at most a body (message_bytes_max) with its headers, never 512 MB.
+            "proto-max-bulk-len 64mb",
             "",
         )
     )

@@ -25,10 +25,10 @@ GATEWAY: Final = (sys.executable, "-m", "replicator.gateway")
 def serve(home: Path, *, no_pool_keys: bool) -> None:
     """Run the gateway: peers on gateway_listen, board applications on local_listen.
 
-    With --no-pool-keys it needs pool-N.pub files only, for a machine that faces the network: whoever
-    takes it over does not become a member of the pools. Requests are answered by the workers as
-    ever; refusals are signed with the node key. Its node document names no pool, and its local API
-    publishes into none: let the board application use another gateway of the node.
+    With --no-pool-keys it needs pool-N.pub files only, for a machine that faces the network:
+    whoever takes it over does not become a member of the pools. Requests are answered by the
+    workers as ever; refusals are signed with the node key. Its node document names no pool, and
+    its local API publishes into none: let the board application use another gateway of the node.
     """
     settings = settings_of(home)
     command = (*GATEWAY, "--no-pool-keys") if no_pool_keys else GATEWAY

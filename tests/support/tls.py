@@ -110,11 +110,14 @@ class TlsProxy:
                 threading.Thread(target=self._serve, args=(link,), daemon=True).start()
 
     def _serve(self, link: socket.socket) -> None:
-        with suppress(OSError), link:
-            with self._context.wrap_socket(link, server_side=True) as inside:
-                with socket.create_connection(("127.0.0.1", self._behind)) as server:
-                    self.passed += 1
-                    self._pump(inside, server)
+        with (
+            suppress(OSError),
+            link,
+            self._context.wrap_socket(link, server_side=True) as inside,
+            socket.create_connection(("127.0.0.1", self._behind)) as server,
+        ):
+            self.passed += 1
+            self._pump(inside, server)
 
     def _pump(self, inside: ssl.SSLSocket, server: socket.socket) -> None:
         # one thread reads and writes an SSL socket: two at once would have to share a lock

@@ -163,7 +163,7 @@ def test_the_user_of_a_node_is_denied_everything_else(
     url = f"redis://alpha:{PASSWORD}@127.0.0.1:{secured.server.port}/0"
     with (
         redis.Redis.from_url(url, protocol=2) as client,
-        pytest.raises(redis.ResponseError, match="(?i)permission|can't run this command"),
+        pytest.raises(redis.ResponseError, match=r"(?i)permission|can't run this command"),
     ):
         client.execute_command(*command)
 
