@@ -45,7 +45,7 @@ def read_headers(scope: Scope, bytes_max: int) -> dict[str, str]:
 
     Raises:
         Refusal: ``too-large`` past ``bytes_max``; ``malformed`` for a repeated field that may
-            stand only once, or one of these outside ASCII.
+            stand only once, or one of these outside ASCII, or another transfer coding.
     """
     pairs: Sequence[tuple[bytes, bytes]] = scope["headers"]
     if sum(len(name) + len(value) + 4 for name, value in pairs) > bytes_max:
@@ -57,6 +57,8 @@ def read_headers(scope: Scope, bytes_max: int) -> dict[str, str]:
         if once and (name in headers or not value.isascii()):
             raise Refusal(ErrorCode.MALFORMED, f"the field {name} is repeated or not ASCII")
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    if headers.get("transfer-encoding", "chunked").lower() != "chunked":
+        raise Refusal(ErrorCode.MALFORMED, "the only transfer coding taken here is chunked")
     return headers
 
 

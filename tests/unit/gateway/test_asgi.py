@@ -118,3 +118,11 @@ def test_waiting_ends_with_the_answer_the_client_or_the_time():
             await unless_gone(receiving(), loop.create_future(), 0.01)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"identity", b"chunked, chunked"])
+def test_another_transfer_coding_than_chunked_is_malformed(coding):
+    with pytest.raises(Refusal) as caught:
+        headers_of((b"transfer-encoding", coding))
+    assert caught.value.code == ErrorCode.MALFORMED
+    assert headers_of((b"Transfer-Encoding", b"Chunked")) == {"transfer-encoding": "Chunked"}
