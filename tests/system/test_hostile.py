@@ -44,7 +44,7 @@ from tests.support.hostile.arena import Arena, Case, compact, hear
 from tests.support.hostile.posts import HEAD, ORIGIN_ID, PLAIN, PUBLISHED, keys_of, put, signed
 from tests.support.live import Voice
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 CASES: Sequence[Case] = [
     *json_documents.CASES,

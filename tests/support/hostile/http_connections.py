@@ -26,7 +26,7 @@ CASES = of_kind(
         # the first line
         raw("HTTP/0.9", b"GET /v1/node\r\n\r\n", (200, "")),
         raw("HTTP/1.0", b"GET /v1/node HTTP/1.0\r\n\r\n", (200, "")),
-        raw("HTTP/1.2", b"GET /v1/node HTTP/1.2\r\n" + HOST + b"\r\n", INVALID, (200, "")),
+        raw("HTTP/1.2", b"GET /v1/node HTTP/1.2\r\n" + HOST + b"\r\n", INVALID),
         raw("HTTP/3.0", b"GET /v1/node HTTP/3.0\r\n" + HOST + b"\r\n", INVALID),
         raw("the preface of HTTP/2", H2, INVALID),
         raw("a hello of TLS", TLS, INVALID),
@@ -48,14 +48,12 @@ CASES = of_kind(
         raw(
             "CONNECT",
             b"CONNECT 169.254.169.254:80 HTTP/1.1\r\n" + HOST + b"\r\n",
-            (404, "not-found"),
             INVALID,
         ),
         raw(
             "OPTIONS of all",
             b"OPTIONS * HTTP/1.1\r\n" + HOST + b"\r\n",
             (404, "not-found"),
-            INVALID,
         ),
         raw(
             "a POST of the document",
@@ -71,12 +69,10 @@ CASES = of_kind(
             "a path of a proxy",
             b"GET http://169.254.169.254/latest/meta-data HTTP/1.1\r\n" + HOST + b"\r\n",
             (404, "not-found"),
-            INVALID,
         ),
         signed(
             "our path in full",
             swap(b"/v1/sync", b"http://node/v1/sync"),
-            (404, "not-found"),
             (200, "success"),
         ),
         raw(
@@ -105,7 +101,6 @@ CASES = of_kind(
             "a path in UTF-8",
             "GET /v1/nöde HTTP/1.1\r\n".encode() + HOST + b"\r\n",
             INVALID,
-            (404, "not-found"),
         ),
         raw(
             "a path of 15,000 characters",
@@ -139,7 +134,6 @@ CASES = of_kind(
             "Expect: something else",
             swap(b"host: node", b"host: node\r\nexpect: tea"),
             (200, "success"),
-            (417, ""),
         ),
         signed(
             "an upgrade to HTTP/2",
@@ -182,7 +176,6 @@ CASES = of_kind(
         case(
             "a body longer than said",
             lambda a: http(a.sign(PULL), PULL) + b"GARBAGE\r\n\r\n",
-            (200, "success"),
             INVALID,
         ),
         # time

@@ -11,6 +11,7 @@ TYPE: Final = b"content-type: application/json\r\n"
 POST: Final = b"POST /v1/sync HTTP/1.1\r\n" + HOST + TYPE
 GET: Final = b"GET /v1/node HTTP/1.1\r\n" + HOST
 INVALID: Final = (400, "")
+REFUSED: Final = (400, "malformed")
 UNSIGNED: Final = (401, "bad-signature")
 CHUNKED: Final = b"transfer-encoding: chunked\r\n\r\n"
 WAIT: Final = 0.4
