@@ -16,8 +16,8 @@ from replicator.errors import Malformed
 from replicator.node import announce as announcing
 from replicator.node import answer as answering
 from replicator.node import fetch as fetching
+from replicator.node import looking, reconciler, roster
 from replicator.node import pull as pulling
-from replicator.node import reconciler, roster
 from replicator.node import repair as repairing
 from replicator.node import upkeep as keeping
 from replicator.protocol.ids import NodeId, parse_node_id
@@ -78,6 +78,12 @@ def repair_peer(task: NodeTask, peer: NodeId) -> dict[str, Any]:
 def ask_members(task: NodeTask, peer: NodeId) -> dict[str, Any]:
     """Ask ``peer`` which members of the shared pools it knows."""
     return asdict(roster.ask_members(task.node, peer))
+
+
+@shared_task(name=ROUTES["look"].task, base=NodeTask, bind=True, takes=(a_node,))
+def look(task: NodeTask, peer: NodeId) -> dict[str, Any]:
+    """Look at the keys of ``peer`` anew."""
+    return asdict(looking.look(task.node, peer))
 
 
 @shared_task(name=ROUTES["tick"].task, base=NodeTask, bind=True)

@@ -52,6 +52,7 @@ ROUTES: Final[Mapping[str, Route]] = MappingProxyType(
         "pull": Route("replicator.pull", "repair"),
         "repair": Route("replicator.repair", "repair"),
         "roster": Route("replicator.roster", "repair"),
+        "look": Route("replicator.look", "repair"),
         "tick": Route("replicator.reconciler.tick", "ticks"),
         "upkeep": Route("replicator.upkeep", "upkeep"),
     }

@@ -1,9 +1,9 @@
 """What the gateway decides before anything is enqueued, and the answers it makes by itself.
 
-Reads pins and peers from the store; writes nothing. Checks stand in the order of their cost:
-envelope syntax, recipient, digest of the body, signatures, window, pin. A refusal after the
-signatures were verified is signed; one before them is not, so that it can cause no more than
-back-off at the asker.
+Reads pins and peers from the store; writes nothing but a note to look at a peer's keys. Checks
+stand in the order of their cost: envelope syntax, recipient, digest of the body, signatures,
+window, pin. A refusal after the signatures were verified is signed; one before them is not, so
+that it can cause no more than back-off at the asker.
 """
 
 import math
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from replicator.errors import ErrorCode, Malformed, Refusal
 from replicator.node.context import Node
+from replicator.node.key_notes import note_keys
 from replicator.node.ports import Entry, Receipt, Reply
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import compression, envelope
-from replicator.rules.trust import Acquaintance, Admission, Signers, admit_sender
+from replicator.rules.trust import Acquaintance, Admission, Signers, admit_sender, states_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +97,25 @@ def refused_entry(entry: Entry, receipt: Receipt) -> Refused:
 
 
 def sender_admission(node: Node, signers: Signers) -> Admission:
-    """Apply the trust rules to a sender whose signatures verified; raise `Refusal`."""
+    """Apply the trust rules to a sender whose signatures verified; raise `Refusal`.
+
+    A known peer under other keys is refused, and noted to be looked at.
+    """
     if signers.sender == node.identity.node_id:
         raise Refusal(ErrorCode.FORBIDDEN, "the sender has this node's own id")
-    pins = {pin.key: pin.state for pin in node.store.pins(signers.sender)}
+    pins = states_at(node.store.pins(signers.sender), node.clock.now())
     added = not pins and node.store.peer(signers.sender) is not None
-    return admit_sender(
-        signers,
-        Acquaintance(pins, added),
-        node.identity.pools,
-        reads_are_open=node.policy.reads_are_open,
-    )
+    try:
+        return admit_sender(
+            signers,
+            Acquaintance(pins, added),
+            node.identity.pools,
+            reads_are_open=node.policy.reads_are_open,
+        )
+    except Refusal as refusal:
+        if refusal.code == ErrorCode.KEY_CHANGED:
+            note_keys(node, node.store.peer(signers.sender), "strange")
+        raise
 
 
 def refuse(node: Node, refused: Refused, *, token: str, media_type: str) -> Reply:

@@ -17,6 +17,7 @@ from replicator.node.admission import sender_admission
 from replicator.node.context import Node
 from replicator.node.doorbells import due_now, ring
 from replicator.node.health import note_request
+from replicator.node.key_notes import note_keys
 from replicator.node.ports import DoorbellKind, Receipt, RefusalRecord
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import codec
@@ -163,6 +164,7 @@ def _remember(node: Node, receipt: Receipt, admitted: trust.Admission) -> None:
     is_new = admitted.pools and (peer is None or not admitted.pools <= peer.pools)
     if is_new and node.store.join_pools(sender, admitted.pools):
         due_now(node, [sender])
+    note_keys(node, peer, admitted.oddity)
     if peer is not None and note_request(node, sender):
         for kind in _BACK:
             ring(node, kind, [sender], "it is back")

@@ -13,10 +13,12 @@ from replicator.node.context import Node
 from replicator.node.doorbells import due_now
 from replicator.node.health import forgive as close_breaker
 from replicator.node.quarantine import origin_pinned
+from replicator.node.rekeying import pin_introduced, take_announcement
 from replicator.node.repair import repair_soon
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.node_document import NodeDocument
+from replicator.rules.trust import current_among, states_at
 
 NODE_PATH = "/v1/node"
 
@@ -35,8 +37,11 @@ class Introduction:
         return self.document.id
 
 
-def introduce(node: Node, address: str) -> Introduction:
+def introduce(node: Node, address: str, *, seconds: float | None = None) -> Introduction:
     """Read the node document at an address; save nothing.
+
+    Args:
+        seconds: that it may take; None is ``peer_call_seconds``.
 
     Raises:
         PeerUnavailable: nobody answers there.
@@ -44,7 +49,7 @@ def introduce(node: Node, address: str) -> Introduction:
     """
     got = node.transport.get(
         address.rstrip("/") + NODE_PATH,
-        seconds=node.limits.peer_call_seconds,
+        seconds=node.limits.peer_call_seconds if seconds is None else seconds,
         bytes_max=node.limits.message_bytes_max,
     )
     if got.status != 200:
@@ -53,23 +58,28 @@ def introduce(node: Node, address: str) -> Introduction:
         document = node_document.read(codec.JSON, got.body, node.limits)
     except Malformed as error:
         raise BadAnswer(f"{address} gives no valid node document: {error}") from error
-    pins = node.store.pins(document.id)
-    return Introduction(document, address, tuple(pin.key for pin in pins if pin.state == "current"))
+    states = states_at(node.store.pins(document.id), node.clock.now())
+    pinned = tuple(key for key, state in states.items() if state == "current")
+    return Introduction(document, address, pinned)
 
 
 def accept(node: Node, introduction: Introduction) -> None:
     """Add an introduced node as a peer and pin its keys, unless it has pins.
+
+    What it announces is taken in any case: it may introduce the keys that are new.
 
     Raises:
         KeyChanged: it is pinned under other keys; the operator must re-pin it knowingly.
     """
     document = introduction.document
     keys = node_document.keys_of(document)
-    if introduction.pinned and not set(introduction.pinned) & set(keys):
+    take_announcement(node, document)
+    states = states_at(node.store.pins(document.id), node.clock.now())
+    if states and not current_among(states).intersection(keys):
         raise KeyChanged(f"{document.id} is pinned here under another key")
     now = node.clock.now()
     node.store.add_peer(document.id, introduction.address, now)
-    is_new = node.store.pin(document.id, keys, "address", now)
+    is_new = pin_introduced(node, document, "address")
     forgive(node, document.id)
     if is_new and node.policy.put == "peers":
         # otherwise what the pool did not sign is not taken, whoever its origin is

@@ -22,6 +22,7 @@ from replicator.errors import (
 )
 from replicator.node.context import Node
 from replicator.node.doorbells import due_now
+from replicator.node.key_notes import note_keys
 from replicator.node.ports import Peer, WireAnswer
 from replicator.protocol import codec, compression, envelope
 from replicator.protocol.ids import KeyText
@@ -41,6 +42,7 @@ from replicator.protocol.messages import (
     RosterAnswer,
     UnsupportedAnswer,
 )
+from replicator.rules import trust
 
 SYNC_PATH = "/v1/sync"
 _COMPRESS_FROM_BYTES = 4 * 1024
@@ -185,8 +187,9 @@ def _check_pin(node: Node, peer: Peer, node_keys: list[KeyText], pools: frozense
         source = "pool" if pools else "address"
         node.store.pin(peer.id, node_keys, source, node.clock.now())
         pins = node.store.pins(peer.id)
-    current = {pin.key for pin in pins if pin.state == "current"}
-    if not current.intersection(node_keys):
+    states = trust.states_at(pins, node.clock.now())
+    note_keys(node, peer, trust.oddity(node_keys, states))
+    if not trust.current_among(states).intersection(node_keys):
         raise KeyChanged(f"{peer.id} answers under another key than the one pinned for it")
 
 

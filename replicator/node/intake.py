@@ -126,11 +126,12 @@ def _nothing_new(node: Node, posts: Sequence[Post]) -> set[Digest]:
 
 def _origin_pins(node: Node, posts: Sequence[Post]) -> dict[NodeId, dict[KeyText, trust.KeyState]]:
     origins = {origin_of(post.id) for post in posts}
+    now = node.clock.now()
     pins: dict[NodeId, dict[KeyText, trust.KeyState]] = {
-        origin: {pin.key: pin.state for pin in its_pins}
+        origin: trust.states_at(its_pins, now)
         for origin, its_pins in node.store.all_pins(origins).items()
     }
-    pins[node.identity.node_id] = dict(node.identity.key_states(node.clock.now()))
+    pins[node.identity.node_id] = dict(node.identity.key_states(now))
     return pins
 
 

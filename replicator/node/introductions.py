@@ -1,12 +1,13 @@
 """Taking introductions: verify each, judge it by `rules.roster`, and do what follows.
 
 What does not count is ignored and counted, never a reason to refuse the rest: the others of a page
-are as good as they were. An introduction of a node that is pinned here under none of its keys is
-shown to the operator, for somebody with the pool key made it. Whatever is told, peers are bounded
-by ``peers_max``, introductions by ``roster_entries_max`` and ``introduction_bytes_max``.
+are as good as they were. A key announcement in one is taken first: it may introduce the document's
+keys. An introduction of a node that is pinned here under none of its keys is shown to the operator,
+for somebody with the pool key made it. Whatever is told, peers are bounded by ``peers_max``,
+introductions by ``roster_entries_max`` and ``introduction_bytes_max``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -16,11 +17,13 @@ import structlog
 from replicator.errors import Malformed
 from replicator.node.context import Node
 from replicator.node.ports import Member, RefusalRecord
+from replicator.node.rekeying import pin_introduced, take_announcement
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import KeyText, NodeId, WireInteger, WireNodeId
 from replicator.protocol.node_document import NodeDocument
 from replicator.rules import roster as rules
 from replicator.rules.roster import Decision, Standing, Step
+from replicator.rules.trust import KeyState, states_at
 
 log = structlog.get_logger()
 
@@ -142,7 +145,10 @@ def _judge(node: Node, pool: KeyText, tree: Any, known: _Known) -> NodeDocument 
         document = node_document.read_tree(tree)
     except Malformed as error:
         return str(error)
-    if rules.is_another(document, known.standings[document.id]):
+    pins = known.standings[document.id].pins
+    if pins and take_announcement(node, document):
+        pins = _pins(node, [document.id])[document.id]
+    if rules.is_another(document, pins):
         return _OTHER_KEYS
     own, now, limits = node.identity.node_id, node.clock.now(), node.limits
     reason = rules.objection(document, pool, own, now, limits)
@@ -167,7 +173,7 @@ def _can_be_told(node: Node, tree: Any) -> bool:
 
 
 def _look_up(node: Node, ids: set[NodeId]) -> _Known:
-    pins = node.store.all_pins(ids)
+    pins = _pins(node, ids)
     members = node.store.introductions(ids)
     peers = {peer.id: peer for peer in node.store.peers()}
     # verified before they were kept
@@ -177,7 +183,7 @@ def _look_up(node: Node, ids: set[NodeId]) -> _Known:
     }
     standings = {
         node_id: Standing(
-            pins={pin.key: pin.state for pin in pins.get(node_id, ())},
+            pins=pins.get(node_id, {}),
             is_peer=node_id in peers,
             address=peers[node_id].address if node_id in peers else None,
             named=documents[node_id]["addresses"] if node_id in documents else (),
@@ -185,6 +191,12 @@ def _look_up(node: Node, ids: set[NodeId]) -> _Known:
         for node_id in ids
     }
     return _Known(standings, members, documents, len(peers))
+
+
+def _pins(node: Node, ids: Collection[NodeId]) -> dict[NodeId, dict[KeyText, KeyState]]:
+    """Return what the keys of nodes count for now; nodes without pins are absent."""
+    now = node.clock.now()
+    return {one: states_at(pins, now) for one, pins in node.store.all_pins(ids).items()}
 
 
 def _follow(node: Node, document: NodeDocument, tree: Any, known: _Known, *, room: int) -> Taken:
@@ -219,7 +231,7 @@ def _apply(node: Node, document: NodeDocument, decision: Decision, room: int) ->
             if room <= 0:
                 return Taken(members=1)
             # pinned before it is a peer: one without pins counts as the operator's word
-            node.store.pin(document.id, node_document.keys_of(document), SOURCE, now)
+            pin_introduced(node, document, SOURCE)
             bound = node.limits.peers_max
             node.store.add_peer(document.id, decision.address, now, peers_max=bound)
             log.info("roster.peer_added", peer=document.id, address=decision.address)

@@ -18,6 +18,7 @@ from replicator.node.doorbells import due_now, ring
 from replicator.node.health import forgive
 from replicator.node.introductions import SOURCE
 from replicator.node.ports import DeadLetter, DoorbellKind, Member, Peer
+from replicator.node.rekeying import pin_introduced
 from replicator.node.repair import repair_soon
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import Digest, NodeId
@@ -186,7 +187,7 @@ def add(node: Node, peer: NodeId, address: str | None, document: NodeDocument | 
         address = address or callable_address(node, document)
     node.store.add_peer(peer, address, now)
     if document is not None:
-        node.store.pin(peer, node_document.keys_of(document), SOURCE, now)
+        pin_introduced(node, document, SOURCE)
     contact.forgive(node, peer)
 
 

@@ -1,9 +1,11 @@
 """Asking a peer now, at the operator's word, whatever its breaker says: who and how is it?
 
-Two questions: its node document, and one signed page of one ref. A good answer closes its breaker;
-a bad one is shown and not counted, for the operator may ask often.
+Two questions: its node document, whose key announcement is taken, and one signed page of one ref.
+A good answer closes its breaker; a bad one is shown and not counted, for the operator may ask
+often.
 """
 
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -21,9 +23,12 @@ from replicator.node.context import Node
 from replicator.node.conversation import hear
 from replicator.node.health import end_of, forgive
 from replicator.node.ports import Peer
+from replicator.node.rekeying import take_announcement
+from replicator.protocol.ids import KeyText
 from replicator.protocol.messages import Pull
 from replicator.protocol.node_document import keys_of
 from replicator.rules.breaker import End
+from replicator.rules.trust import KeyState, current_among, states_at
 
 Key = Literal["pinned", "new", "changed", "unknown"]
 
@@ -77,22 +82,23 @@ def probe(node: Node, peer: Peer) -> Probed:
 
 
 def _document(node: Node, peer: Peer, probed: Probed) -> Probed:
-    introduction = introduce(node, probed.address)
-    document = introduction.document
+    document = introduce(node, probed.address).document
     if document.id != peer.id:
         raise BadAnswer(f"at its address is {document.id}")
+    take_announcement(node, document)
+    states = states_at(node.store.pins(peer.id), node.clock.now())
     return replace(
         probed,
-        key=_key(set(introduction.pinned), set(keys_of(document))),
+        key=_key(states, set(keys_of(document))),
         types=document.types,
         clock_ms=document.time - node.clock.now(),
     )
 
 
-def _key(pinned: set[str], shown: set[str]) -> Key:
-    if not pinned:
+def _key(pins: Mapping[KeyText, KeyState], shown: set[KeyText]) -> Key:
+    if not pins:
         return "new"
-    return "pinned" if pinned & shown else "changed"
+    return "pinned" if current_among(pins) & shown else "changed"
 
 
 def _question(node: Node, peer: Peer, probed: Probed) -> Probed:

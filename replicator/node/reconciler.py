@@ -10,6 +10,7 @@ A peer in half-open is rung for once, since one probe goes out; of slow ones a f
 since few would get a slot. The others have their turn in another tick.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ from replicator.node.doorbells import ring
 from replicator.node.ports import Peer
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.rules import breaker, pacing
+from replicator.rules.backoff import jittered
 from replicator.rules.breaker import Breaker
 from replicator.rules.pacing import Periodic
 
@@ -44,6 +46,7 @@ class Ticked:
     pull: int = 0
     repair: int = 0
     roster: int = 0
+    look: int = 0
 
 
 def tick(node: Node) -> Ticked:
@@ -56,20 +59,33 @@ def tick(node: Node) -> Ticked:
         pull=0 if full else this.periodic("pull", this.callable),
         repair=this.periodic("repair", this.mates),
         roster=0 if node.policy.roster == "off" else this.periodic("roster", this.mates),
+        look=this.look(),
     )
 
 
 def wake(node: Node) -> int:
     """Spread the lanes' first rings after a restart over `wake_seconds`; return of how many.
 
-    What is published meanwhile rings its lanes at once.
+    What is published meanwhile rings its lanes at once. A node that announces its keys asks all
+    pool-mates for their rosters, for with that it introduces itself: what it announces may be new.
     """
     now, spread = node.clock.now(), node.limits.wake_seconds * 1000
     peers = [peer.id for peer in node.store.peers()]
     times = {peer: now + int(node.random.random() * spread) for peer in peers}
     if times:
         node.work.set_dues("announce", times)
+        if node.identity.announced is not None:
+            _introduce_soon(node, peers, now)
     return len(times)
+
+
+def _introduce_soon(node: Node, peers: Sequence[NodeId], now: int) -> None:
+    """Have the roster turn of all peers come soon: within what a few calls per second take."""
+    limits = node.limits
+    spread = 1000 * max(limits.wake_seconds, len(peers) / limits.maintenance_calls_per_second)
+    known = node.work.dues("roster", peers)
+    drawn = {peer: now + 1 + int(node.random.random() * spread) for peer in peers}
+    node.work.set_dues("roster", {peer: min(at, known[peer] or at) for peer, at in drawn.items()})
 
 
 class _Tick:
@@ -139,6 +155,13 @@ class _Tick:
         if following:
             node.work.set_dues(kind, following)
         return ring(node, kind, chosen, "tick")
+
+    def look(self) -> int:
+        """Ring for peers whose keys are to be looked at: no more than there are calls to spare."""
+        node, limits = self._node, self._node.limits
+        most = max(1, math.floor(limits.maintenance_calls_per_second * limits.tick_seconds))
+        pause = int(jittered(limits.key_look_seconds, node.random) * 1000)
+        return ring(node, "look", node.work.take_looks(most, self._now, self._now + pause), "tick")
 
     def _turns(self, peers: Iterable[NodeId]) -> list[NodeId]:
         """Return peers to ring for: one that gets a probe only, once per tick."""

@@ -68,5 +68,6 @@ def judge(
 
 def _newest(rest: Sequence[AnnouncedKey], room: int) -> list[AnnouncedKey]:
     """Return as many of them as there is room for: revoked ones before retired, newer before."""
-    kept = sorted(rest[::-1], key=lambda entry: entry.state != "revoked")
-    return kept[: max(0, room)]
+    newest_first = list(rest)[::-1]
+    newest_first.sort(key=lambda entry: entry.state != "revoked")
+    return newest_first[: max(0, room)]

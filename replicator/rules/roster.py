@@ -26,7 +26,7 @@ from replicator.limits import Limits
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.node_document import NodeDocument
 from replicator.rules.addresses import is_private_host
-from replicator.rules.trust import KeyState
+from replicator.rules.trust import KeyState, current_among
 
 ADDRESS_CHARS_MAX: Final = 300
 _ADDRESS_CHARS: Final = frozenset(
@@ -94,10 +94,13 @@ def objection(
     return None
 
 
-def is_another(document: NodeDocument, standing: Standing) -> bool:
-    """Tell whether a document is about a node that is pinned here under none of its keys."""
-    current = {key for key, state in standing.pins.items() if state == "current"}
-    return bool(standing.pins) and not current & set(document.keys)
+def is_another(document: NodeDocument, pins: Mapping[KeyText, KeyState]) -> bool:
+    """Tell whether a document is about a node that is pinned here under none of its keys.
+
+    Args:
+        pins: what the keys pinned for its node count for now.
+    """
+    return bool(pins) and not current_among(pins).intersection(document.keys)
 
 
 def decide(

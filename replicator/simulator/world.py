@@ -13,6 +13,7 @@ from replicator.node.announce import announce
 from replicator.node.answer import answer
 from replicator.node.fetch import fetch
 from replicator.node.identity import Identity
+from replicator.node.looking import look
 from replicator.node.ports import Ring
 from replicator.node.pull import pull
 from replicator.node.reconciler import tick
@@ -262,6 +263,7 @@ _USES: Final[dict[str, Use]] = {
     "pull": _by_peer(pull),
     "repair": _by_peer(repair),
     "roster": _by_peer(ask_members),
+    "look": _by_peer(look),
     "tick": lambda process, _: tick(process.node),
     "upkeep": lambda process, _: upkeep(process.node),
 }

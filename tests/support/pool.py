@@ -23,6 +23,7 @@ from replicator.node.context import Node
 from replicator.node.conversation import SYNC_PATH
 from replicator.node.fetch import fetch
 from replicator.node.identity import Identity
+from replicator.node.looking import look
 from replicator.node.ports import Peer, Ring, Transport, WireAnswer
 from replicator.node.publish import Published, publish, read_draft
 from replicator.node.pull import pull
@@ -202,6 +203,8 @@ def run(member: Member, ring: Ring) -> None:
             repair(member.node, ring.peer)
         case "roster":
             ask_members(member.node, ring.peer)
+        case "look":
+            look(member.node, ring.peer)
         case task:
             raise AssertionError(f"unexpected doorbell {task}")
 

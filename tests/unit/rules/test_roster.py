@@ -77,7 +77,7 @@ def test_a_document_counts_for_its_pool_and_its_time(members, reason):
     ],
 )
 def test_a_pinned_node_is_introduced_by_a_current_key_of_its_own_or_not_at_all(pins, another):
-    assert is_another(DOCUMENT, Standing(pins, is_peer=False, address=None)) is another
+    assert is_another(DOCUMENT, pins) is another
 
 
 @pytest.mark.parametrize(
