@@ -25,7 +25,7 @@ Steps = Sequence[bytes | float]
 
 CLOSED: Final = (0, "closed")
 """The connection ended without an answer."""
-HEARING_SECONDS: Final = 15.0
+HEARING_SECONDS: Final = 40.0
 SYNC: Final = "POST /v1/sync HTTP/1.1"
 
 

@@ -14,7 +14,7 @@ INVALID: Final = (400, "")
 REFUSED: Final = (400, "malformed")
 UNSIGNED: Final = (401, "bad-signature")
 CHUNKED: Final = b"transfer-encoding: chunked\r\n\r\n"
-WAIT: Final = 0.4
+WAIT: Final = 0.5
 """Seconds between the drops of a slow sender."""
 
 
