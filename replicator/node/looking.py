@@ -39,8 +39,8 @@ def look(node: Node, peer_id: NodeId) -> Looked:
         if peer is None or peer.address is None or not _may_answer(node, peer):
             return Looked(peer_id, "not reachable")
         ended = _look(node, peer_id, peer.address)
-    if ended != "changed":
-        wait = int(jittered(node.limits.key_lacking_seconds, node.random) * 1000)
+    if ended == "changed":  # it may change more of them soon
+        wait = int(jittered(node.limits.key_look_seconds, node.random) * 1000)
         node.work.pause_looks(peer_id, node.clock.now() + wait)
     return Looked(peer_id, ended)
 

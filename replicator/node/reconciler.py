@@ -26,6 +26,7 @@ from replicator.rules import breaker, pacing
 from replicator.rules.backoff import jittered
 from replicator.rules.breaker import Breaker
 from replicator.rules.pacing import Periodic
+from replicator.rules.trust import Oddity
 
 _HOLDERS_MIN: Final = 1_000
 """Due holders looked at in one tick at least; those that cannot be called hide nobody."""
@@ -160,8 +161,15 @@ class _Tick:
         """Ring for peers whose keys are to be looked at: no more than there are calls to spare."""
         node, limits = self._node, self._node.limits
         most = max(1, math.floor(limits.maintenance_calls_per_second * limits.tick_seconds))
-        pause = int(jittered(limits.key_look_seconds, node.random) * 1000)
-        return ring(node, "look", node.work.take_looks(most, self._now, self._now + pause), "tick")
+        pauses: dict[Oddity, float] = {
+            "strange": limits.key_look_seconds,
+            "lacking": limits.key_lacking_seconds,
+        }
+        until = {
+            why: self._now + int(jittered(seconds, node.random) * 1000)
+            for why, seconds in pauses.items()
+        }
+        return ring(node, "look", node.work.take_looks(most, self._now, until), "tick")
 
     def _turns(self, peers: Iterable[NodeId]) -> list[NodeId]:
         """Return peers to ring for: one that gets a probe only, once per tick."""

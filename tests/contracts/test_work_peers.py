@@ -194,7 +194,7 @@ def use_all(work: WorkState, peer: NodeId) -> None:
         work.set_dues(kind, {peer: NOW})
     work.set_dues("sweep", {peer: NOW})
     work.note_look(peer, "strange", NOW)
-    assert work.take_looks(1, NOW, NOW + 1) == [peer]
+    assert work.take_looks(1, NOW, {"strange": NOW + 1, "lacking": NOW + 1}) == [peer]
     work.note_look(peer, "strange", NOW)
     work.hold("slow", peer, "token", NOW)
     work.set_breaker(peer, Breaker(), OPEN)

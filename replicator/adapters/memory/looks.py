@@ -1,5 +1,7 @@
 """Notes in memory that a peer's keys should be looked at anew: the twin of ``note_look``."""
 
+from collections.abc import Mapping
+
 from replicator.adapters.memory.exclusive import Exclusive, exclusive
 from replicator.limits import Limits
 from replicator.protocol.ids import NodeId
@@ -35,7 +37,7 @@ class MemoryLooks(Exclusive):
         return True
 
     @exclusive
-    def take_looks(self, limit: int, now: int, until: int) -> list[NodeId]:
+    def take_looks(self, limit: int, now: int, until: Mapping[Oddity, int]) -> list[NodeId]:
         """Return peers to look at now, the longest due first; they are noted no more."""
         due = sorted((at, peer) for peer, at in self._looks_due.items() if at <= now)
         taken = [peer for _, peer in due[:limit]]
@@ -43,10 +45,10 @@ class MemoryLooks(Exclusive):
             del self._looks_due[peer]
         for why, paused in self._looks_paused.items():
             kept = {peer: at for peer, at in paused.items() if at > now}
-            self._looks_paused[why] = kept | dict.fromkeys(taken, until)
+            self._looks_paused[why] = kept | dict.fromkeys(taken, until[why])
         return taken
 
     @exclusive
     def pause_looks(self, peer: NodeId, until: int) -> None:
-        """Let no look at a peer be due before ``until`` because a key is lacking."""
+        """Have a look at a peer because a key is lacking be due from ``until`` on."""
         self._looks_paused["lacking"][peer] = until

@@ -1,5 +1,7 @@
 """Notes in Redis that a peer's keys should be looked at anew. Part of `RedisWorkState`."""
 
+from collections.abc import Mapping
+
 from replicator.adapters.redis.keys import WEEK_MS, Keys
 from replicator.adapters.redis.server import Argument, Server
 from replicator.limits import Limits
@@ -22,12 +24,12 @@ class KeyLookWork:
         keys = [self._keys.looks("due"), self._keys.looks(why)]
         return bool(self._server.run("note_look", keys, args))
 
-    def take_looks(self, limit: int, now: int, until: int) -> list[NodeId]:
+    def take_looks(self, limit: int, now: int, until: Mapping[Oddity, int]) -> list[NodeId]:
         """Return peers to look at now, the longest due first; they are noted no more."""
-        args: list[Argument] = [now, limit, until, WEEK_MS]
+        args: list[Argument] = [now, limit, WEEK_MS, until["strange"], until["lacking"]]
         taken = self._server.run("take_looks", self._keys.all_looks, args)
         return [NodeId(peer.decode()) for peer in taken]
 
     def pause_looks(self, peer: NodeId, until: int) -> None:
-        """Let no look at a peer be due before ``until`` because a key is lacking."""
+        """Have a look at a peer because a key is lacking be due from ``until`` on."""
         self._server.command("ZADD", self._keys.looks("lacking"), until, peer)

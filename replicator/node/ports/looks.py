@@ -1,5 +1,6 @@
 """Notes that the keys of a peer should be looked at anew: a part of the work state."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from replicator.protocol.ids import NodeId
@@ -15,11 +16,11 @@ class LookWork(Protocol):
         False where that is noted already, for no later time, or where ``peers_max`` are noted.
         """
 
-    def take_looks(self, limit: int, now: int, until: int) -> list[NodeId]:
+    def take_looks(self, limit: int, now: int, until: Mapping[Oddity, int]) -> list[NodeId]:
         """Return peers to look at now, the longest due first; they are noted no more.
 
-        No other look at them is due before ``until`` (ms), whatever is noted meanwhile.
+        No other look at them is due before ``until`` (ms, per reason), whatever is noted meanwhile.
         """
 
     def pause_looks(self, peer: NodeId, until: int) -> None:
-        """Let no look at a peer be due before ``until`` (ms) because a key is lacking."""
+        """Have a look at a peer because a key is lacking be due from ``until`` (ms) on."""
