@@ -1,6 +1,10 @@
 """Which addresses are of the internet, and which URLs can be seen to lead elsewhere."""
 
+import ipaddress
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from replicator.rules.addresses import (
     ADVICE,
@@ -9,6 +13,8 @@ from replicator.rules.addresses import (
     is_public,
     port_objection,
 )
+
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 @pytest.mark.parametrize(
@@ -87,6 +93,17 @@ def test_addresses_of_the_internet(address):
 )
 def test_addresses_that_are_not(address):
     assert not is_public(address)
+
+
+@given(st.ip_addresses())
+def test_no_address_is_of_the_internet_that_the_library_says_is_not(address):
+    if is_public(str(address)) and address not in NAT64:
+        assert address.is_global
+        assert not address.is_multicast
+        assert not address.is_link_local
+    if address.version == 4:
+        assert not is_public(f"::ffff:{address}")
+        assert is_public(f"64:ff9b::{address}") is is_public(str(address))
 
 
 @pytest.mark.parametrize(
