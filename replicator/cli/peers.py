@@ -286,4 +286,6 @@ def _offer(node: Node, member: Member) -> dict[str, Any]:
         "pushed": 0,
         "pulled": None,
         "clock_offset_ms": 0,
+        "equivocations": 0,
+        "blocked": False,
     }

@@ -14,7 +14,7 @@ from replicator.adapters.sql.packing import pack_signatures
 from replicator.adapters.sql.store import SqlStore
 from replicator.errors import ConfigurationError
 from replicator.limits import Limits
-from replicator.node.ports import Keep, Query
+from replicator.node.ports import Added, Equivocator, Keep, Query
 from replicator.protocol.ids import origin_of
 from replicator.protocol.post import Post
 from replicator.rules.negentropy import SortedItems
@@ -112,6 +112,43 @@ def test_a_migrated_database_goes_on(empty_url: str, open_later: Callable[[], Sq
     while store.expire(Keep(), now=1):
         pass
     assert (store.totals().posts, store.totals().decided) == (0, 0)
+
+
+def test_proofs_of_before_flag_their_origins_and_are_read_with_what_is_held(
+    empty_url: str, open_later: Callable[[], SqlStore]
+) -> None:
+    small, large = sorted((post(1, text=text) for text in "ab"), key=lambda one: one.digest)
+    make_first(empty_url, [small])
+    database = Database(empty_url, migrates=True)
+    proof = (
+        "INSERT INTO equivocation (id, global_id, kept, lost, noted_at, kept_signatures,"
+        " lost_signatures, lost_content) VALUES (:id, :name, :kept, :lost, :id, :signed, :signed,"
+        " :content)"
+    )
+    rows = [
+        {
+            "id": number,
+            "name": small.id,
+            "kept": bytes.fromhex(kept),
+            "lost": bytes.fromhex(large.digest),
+            "signed": pack_signatures(small.signatures),
+            "content": large.canonical,
+        }
+        for number, kept in ((7, small.digest), (8, "0" * 64))
+    ]
+    with database.writing() as connection:
+        connection.execute(text(proof), rows)
+        decided = "INSERT INTO decision VALUES (:lost, 'equivocation', 5)"
+        connection.execute(text(decided), [{"lost": bytes.fromhex(large.digest)}])
+    database.close()
+    migrate(empty_url)
+    store = open_later()
+    assert store.equivocators() == [Equivocator(HERE, 7, 8, 2)]
+    not_held, held = store.equivocations()
+    assert (not_held.kept_post, held.kept_post, held.lost) == (None, small, large)
+    again = post(1, text="another")
+    expected = Added.REPLACED if again.digest < small.digest else Added.LOST
+    assert store.add([received(again)], now=9) == [expected]
 
 
 @pytest.fixture

@@ -58,6 +58,11 @@ def upgrade() -> None:
         "UPDATE equivocation SET kept_content ="
         " (SELECT content FROM post WHERE post.digest = equivocation.kept)"
     )
+    op.execute(
+        "UPDATE decision SET global_id ="
+        " (SELECT max(global_id) FROM equivocation WHERE equivocation.lost = decision.digest)"
+        " WHERE digest IN (SELECT lost FROM equivocation)"
+    )
     _make_equivocators()
 
 
