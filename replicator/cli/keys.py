@@ -5,7 +5,9 @@ export``, into a file that the operator names. Each change says what will happen
 it happens.
 """
 
+import re
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -28,8 +30,24 @@ from replicator.protocol.signing import fingerprint
 from replicator.rules import key_life
 from replicator.settings import Settings
 
-_DAY_MS = 86_400_000
-_OVERLAP_DAYS = 14.0
+_OVERLAP = "14d"
+_UNITS_MS = {"s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+_LENGTH = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(s|min|h|d|)", re.ASCII)
+
+
+class _Overlap(click.ParamType[int]):
+    """A length of time like ``14d``, ``12h``, ``30min`` or ``45s`` (alone: days), in ms."""
+
+    name = "overlap"
+
+    def convert(self, value: object, param: Any, ctx: click.Context | None) -> int:
+        """Return ms; fail on what is no length of time."""
+        if isinstance(value, int):
+            return value
+        found = _LENGTH.fullmatch(str(value))
+        if found is None:
+            self.fail(f"{value} is no length of time like 14d, 12h, 30min or 45s", param, ctx)
+        return int(float(found[1]) * _UNITS_MS[found[2] or "d"])
 
 
 @click.group()
@@ -75,17 +93,18 @@ def show(home: Path, key: str, *, as_json: bool) -> None:
 @keys.command("rotate")
 @click.option(
     "--overlap",
-    type=click.FloatRange(min=0, max=3650),
-    default=_OVERLAP_DAYS,
+    "overlap_ms",
+    type=_Overlap(),
+    default=_OVERLAP,
     show_default=True,
-    metavar="DAYS",
-    help="How long the present key goes on signing beside the new one.",
+    metavar="TIME",
+    help="How long the present key goes on signing beside the new one: 14d, 12h, 30min, 45s.",
 )
 @click.option("--again", is_flag=True, help="Also where a rotation is under way.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
-def rotate_key(home: Path, *, overlap: float, again: bool, yes: bool, as_json: bool) -> None:
+def rotate_key(home: Path, *, overlap_ms: int, again: bool, yes: bool, as_json: bool) -> None:
     """Make the next node key, introduced by the present one.
 
     Both sign during the overlap, so that peers learn of the new key from a key they know. While it
@@ -99,7 +118,10 @@ def rotate_key(home: Path, *, overlap: float, again: bool, yes: bool, as_json: b
         click.echo("a rotation is under way: nothing was changed (see --again)", err=True)
         _tell(node_rows(owner), as_json=as_json, changed=False)
         return
-    overlap_ms = int(overlap * _DAY_MS)
+    longest_ms = int(settings.limits.key_overlap_seconds_max * 1000)
+    if overlap_ms > longest_ms:
+        days = longest_ms // _UNITS_MS["d"]
+        raise click.UsageError(f"peers take no overlap of more than {days} days")
     signing = len(current_keys(rotation.before.keys, now)) if overlap_ms else 0
     pools = owner.files.load(owner.passphrase).pools
     key_life.check_signers(signing + 1, len(pools), settings.limits)

@@ -11,18 +11,19 @@ import click
 
 from replicator.cli.equivocations import twice_words
 from replicator.cli.output import emit, iso, json_option, table
+from replicator.cli.peer_trust import trust
 from replicator.cli.peer_verbs import flush, pause, probe, resume, resync
 from replicator.cli.peer_words import Standings, progress_words
 from replicator.cli.session import known_peer, opened_node
 from replicator.errors import ConfigurationError
 from replicator.node import operating
 from replicator.node.contact import Introduction, accept, introduce
-from replicator.node.contact import trust as pin_anew
 from replicator.node.context import Node
 from replicator.node.ports import Member, Peer
-from replicator.protocol.ids import KeyText, NodeId, parse_key, parse_node_id
+from replicator.protocol.ids import KeyText, NodeId, parse_node_id
 from replicator.protocol.node_document import NodeDocument, keys_of
 from replicator.protocol.signing import fingerprint
+from replicator.rules.trust import states_at
 
 _YES = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -32,7 +33,7 @@ def peers() -> None:
     """Add, show, pause, probe, trust and forget peers."""
 
 
-for verb in (pause, resume, flush, resync, probe):
+for verb in (pause, resume, flush, resync, probe, trust):
     peers.add_command(verb)
 
 
@@ -143,40 +144,12 @@ def show(home: Path, peer: str, *, as_json: bool) -> None:
     for pool in known["pools"]:
         click.echo(f"{'pool:':17}{pool}")
     for key in known["keys"]:
-        click.echo(f"{'key:':17}{key['fingerprint']}  {key['state']}, by {key['source']}")
+        end = f" until {key['until']}" if key["until"] and key["state"] == "current" else ""
+        click.echo(f"{'key:':17}{key['fingerprint']}  {key['state']}{end}, by {key['source']}")
     if known["equivocations"]:
         click.echo(f"{'warning:':17}{twice_words(known['equivocations'])}")
     if known["blocked"]:
         click.echo(f"{'blocked:':17}none of its own posts is taken (replicator posts blocks)")
-
-
-@peers.command("trust")
-@click.argument("peer")
-@click.argument("keys", nargs=-1)
-@_YES
-@json_option
-@click.pass_obj
-def trust(home: Path, peer: str, keys: tuple[str, ...], *, yes: bool, as_json: bool) -> None:
-    """Pin other keys for PEER.
-
-    That is KEYS, or those that its address gives now. Use it when a peer's operator tells you that
-    the node has new keys. Its present keys become retired: posts signed with them stay valid,
-    messages are no longer accepted.
-    """
-    with opened_node(home) as node:
-        known = known_peer(node, peer)
-        wanted = [parse_key(key) for key in keys] or _offered(node, known)
-        for pin in node.store.pins(known.id):
-            click.echo(f"now:  {fingerprint(pin.key)}  {pin.state}", err=True)
-        for key in wanted:
-            click.echo(f"then: {fingerprint(key)}", err=True)
-        if not yes:
-            click.confirm(f"Pin these keys for {known.id}?", abort=True, err=True)
-        pin_anew(node, known.id, wanted)
-    if as_json:
-        emit({"peer": known.id, "keys": wanted})
-    else:
-        click.echo(f"{known.id} is trusted under {len(wanted)} keys")
 
 
 @peers.command("forget")
@@ -200,17 +173,6 @@ def forget(home: Path, peer: str, *, yes: bool, as_json: bool) -> None:
         click.echo(f"{known.id} is forgotten")
 
 
-def _offered(node: Node, peer: Peer) -> list[KeyText]:
-    if peer.address is None:
-        raise ConfigurationError(f"no address is known for {peer.id}: give its keys")
-    introduction = introduce(node, peer.address)
-    if introduction.node_id != peer.id:
-        raise ConfigurationError(
-            f"{peer.address} is now {introduction.node_id}, not {peer.id}: nothing is pinned"
-        )
-    return list(keys_of(introduction.document))
-
-
 def _not_ourselves(node: Node, peer_id: NodeId) -> NodeId:
     if peer_id == node.identity.node_id:
         raise ConfigurationError(f"{peer_id} is this node itself")
@@ -231,6 +193,7 @@ def _all_described(node: Node, known: Sequence[Peer]) -> list[dict[str, Any]]:
     standings = Standings(node, known)
     ids = [peer.id for peer in known]
     pins = node.store.all_pins(ids)
+    now = node.clock.now()
     flagged = {one.node: one.times for one in node.store.equivocators(ids)}
     blocked = {one.name.value for one in node.store.blocks() if one.name.kind == "node"}
     return [
@@ -244,7 +207,8 @@ def _all_described(node: Node, known: Sequence[Peer]) -> list[dict[str, Any]]:
                 {
                     "key": pin.key,
                     "fingerprint": fingerprint(pin.key),
-                    "state": pin.state,
+                    "state": states_at([pin], now)[pin.key],
+                    "until": None if pin.until is None else iso(pin.until),
                     "source": pin.source,
                     "pinned_at": iso(pin.pinned_at),
                 }
@@ -278,6 +242,7 @@ def _offer(node: Node, member: Member) -> dict[str, Any]:
                 "key": key,
                 "fingerprint": fingerprint(key),
                 "state": "offered",
+                "until": None,
                 "source": "roster",
                 "pinned_at": None,
             }

@@ -86,12 +86,12 @@ def accept(node: Node, introduction: Introduction) -> None:
         origin_pinned(node, document.id, f"{document.id} is known")
 
 
-def trust(node: Node, peer: NodeId, keys: Collection[KeyText]) -> None:
-    """Pin other keys for a peer, on the operator's word; its present ones are retired.
+def trust(node: Node, peer: NodeId, keys: Collection[KeyText], *, revoke: bool = False) -> None:
+    """Pin other keys for a peer, on the operator's word; its present ones are retired, or revoked.
 
     Posts under these keys were refused from whoever held them, so all are asked again.
     """
-    node.store.repin(peer, keys, node.clock.now())
+    node.store.repin(peer, keys, node.clock.now(), revoke=revoke)
     forgive(node, peer)
     origin_pinned(node, peer, f"other keys of {peer} are trusted")
     with suppress(WorkUnavailable):

@@ -83,3 +83,17 @@ def test_a_forgotten_node_leaves_no_serial_behind(store: Store) -> None:
     assert (store.pins(THERE), store.key_serial(THERE)) == ((), 0)
     assert store.pin(THERE, [NODE_KEY], "pool", now=8)
     assert store.announce(THERE, store.pins(THERE), ROTATED, 1)
+
+
+def test_the_operator_can_revoke_all_keys_but_those_he_names(store: Store) -> None:
+    store.pin(THERE, [NODE_KEY], "pool", now=1)
+    assert store.announce(THERE, store.pins(THERE), (*ROTATED, Pin(POOL, "retired", 2, "x")), 7)
+    for _ in range(2):
+        store.repin(THERE, [OTHER_POOL], now=3, revoke=True)
+        assert {(pin.key, pin.state, pin.until) for pin in store.pins(THERE)} == {
+            (OTHER_POOL, "current", None),
+            (NODE_KEY, "revoked", None),
+            (NEXT, "revoked", None),
+            (STRANGE, "revoked", None),
+            (POOL, "revoked", None),
+        }

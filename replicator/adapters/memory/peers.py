@@ -126,10 +126,12 @@ class MemoryPeers:
             self._pins[node][key] = Pin(key, "current", now, source)
         return True
 
-    def repin(self, node: NodeId, keys: Collection[KeyText], now: int) -> None:
-        """Make ``keys`` the current ones; current ones become retired."""
+    def repin(self, node: NodeId, keys: Collection[KeyText], now: int, *, revoke: bool) -> None:
+        """Make ``keys`` the current ones; others become retired, or revoked."""
         for key, pin in list(self._pins[node].items()):
-            if pin.state == "current":
+            if revoke:
+                self._pins[node][key] = replace(pin, state="revoked", until=None)
+            elif pin.state == "current":
                 self._pins[node][key] = replace(pin, state="retired", until=None)
         for key in keys:
             self._pins[node][key] = Pin(key, "current", now, "operator")

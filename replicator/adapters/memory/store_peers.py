@@ -169,10 +169,12 @@ class MemoryPeerStore:
         with self._lock:
             return self._peers.pin(node, keys, source, now)
 
-    def repin(self, node: NodeId, keys: Collection[KeyText], now: int) -> None:
+    def repin(
+        self, node: NodeId, keys: Collection[KeyText], now: int, *, revoke: bool = False
+    ) -> None:
         """Replace a node's pins by the operator's word; current keys become retired."""
         with self._lock:
-            self._peers.repin(node, keys, now)
+            self._peers.repin(node, keys, now, revoke=revoke)
 
     def key_serial(self, node: NodeId) -> int:
         """Return the serial of the newest key announcement taken of a node; 0: none was."""

@@ -37,15 +37,16 @@ def put_first_pins(
     return True
 
 
-def replace_pins(connection: Connection, node: NodeId, keys: Collection[KeyText], now: int) -> None:
-    """Make ``keys`` the current ones by the operator's word; current ones become retired."""
+def replace_pins(
+    connection: Connection, node: NodeId, keys: Collection[KeyText], now: int, *, revoke: bool
+) -> None:
+    """Make ``keys`` the current ones by the operator's word; others become retired, or revoked."""
     named = sorted(set(keys))
     connection.execute(delete(node_key).where(node_key.c.node == node, node_key.c.key.in_(named)))
-    connection.execute(
-        update(node_key)
-        .where(node_key.c.node == node, node_key.c.state == "current")
-        .values(state="retired", until=None)
-    )
+    others = update(node_key).where(node_key.c.node == node)
+    if not revoke:
+        others = others.where(node_key.c.state == "current")
+    connection.execute(others.values(state="revoked" if revoke else "retired", until=None))
     _insert(connection, node, (Pin(key, "current", now, "operator") for key in named))
     connection.execute(delete(key_serial).where(key_serial.c.node == node))
 

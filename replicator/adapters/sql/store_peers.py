@@ -142,10 +142,12 @@ class SqlPeerStore:
         with self._database.writing() as connection:
             return pins.put_first_pins(connection, node, keys, source, now)
 
-    def repin(self, node: NodeId, keys: Collection[KeyText], now: int) -> None:
+    def repin(
+        self, node: NodeId, keys: Collection[KeyText], now: int, *, revoke: bool = False
+    ) -> None:
         """Replace a node's pins by the operator's word; current keys become retired."""
         with self._database.writing() as connection:
-            pins.replace_pins(connection, node, keys, now)
+            pins.replace_pins(connection, node, keys, now, revoke=revoke)
 
     def key_serial(self, node: NodeId) -> int:
         """Return the serial of the newest key announcement taken of a node; 0: none was."""

@@ -110,8 +110,12 @@ class PeerStore(Protocol):
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
         """Pin keys for a node that has none; return False (and change nothing) where it has."""
 
-    def repin(self, node: NodeId, keys: Collection[KeyText], now: int) -> None:
+    def repin(
+        self, node: NodeId, keys: Collection[KeyText], now: int, *, revoke: bool = False
+    ) -> None:
         """Replace a node's pins by the operator's word; current ones become retired.
+
+        With ``revoke`` all others become revoked: who stole one must not sign posts with it.
 
         ``keys`` are current from now on, whatever they were. What the node announced before is
         forgotten: an announcement of any serial counts anew.
