@@ -219,8 +219,8 @@ def _tell_rotation(rotation: Rotation, now: int, overlap_ms: int, keys_max: int)
     if overlap_ms:
         click.echo(
             f"Until {end} both sign every message, answer and post, so every peer\n"
-            "goes on taking them. Peers learn the new key from this node's document, which both\n"
-            "sign: by roster within some ten minutes, others when they next look. From then on\n"
+            "goes on taking them. Peers read this node's document, which both sign, when they see\n"
+            "the new key in a message, or get it by roster within some ten minutes. From then on\n"
             "only the new key signs; the old one counts for the posts it signed.",
             err=True,
         )
