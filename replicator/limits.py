@@ -291,4 +291,6 @@ class Limits:
                 2 * self.roster_renewal_seconds <= self.roster_kept_seconds
             ),
             "summary_items >= 16": self.summary_items_max >= 16,
+            "node_keys <= pins_per_node": self.node_keys_max <= self.pins_per_node_max,
+            "0 < key_look <= key_lacking": 0 < self.key_look_seconds <= self.key_lacking_seconds,
         }
