@@ -41,7 +41,7 @@ from replicator.gateway.local_errors import ApiError
 from replicator.gateway.local_guard import Guard
 from replicator.gateway.local_posts import publish_body, status_of
 from replicator.gateway.local_query import Selection, read_selection
-from replicator.gateway.openapi import DESCRIPTION
+from replicator.gateway.openapi import describe
 from replicator.node.context import Node
 from replicator.node.ports import Page, Query
 from replicator.protocol import codec, http_status
@@ -69,8 +69,8 @@ class LocalApp:
 
     def _routes(self) -> list[Route]:
         return [
-            Route("/local/v1/posts", self._publish, methods=["POST"]),
-            Route("/local/v1/posts", self._posts, methods=["GET"]),
+            # one route per path: the Allow field of 405 is made of one route's methods
+            Route("/local/v1/posts", self._at_posts, methods=["GET", "POST"]),
             Route("/local/v1/posts/{node}/{id}", self._post, methods=["GET"]),
             Route("/local/v1/changes", self._changes, methods=["GET"]),
             Route("/local/v1/status", self._status, methods=["GET"]),
@@ -93,6 +93,9 @@ class LocalApp:
             return
         except Exception as error:
             await _error_response(error)(scope, receive, send)
+
+    async def _at_posts(self, request: Request) -> Response:
+        return await (self._publish if request.method == "POST" else self._posts)(request)
 
     async def _publish(self, request: Request) -> Response:
         limits = self._node.limits
@@ -154,7 +157,7 @@ class LocalApp:
         return _json(200, await self._in_thread(lambda: status_of(self._node)))
 
     async def _describe(self, request: Request) -> Response:
-        return _json(200, DESCRIPTION)
+        return _json(200, describe(self._node.limits))
 
     def _selection(self, request: Request, *, wait_max: float | None) -> Selection:
         pairs = request.query_params.multi_items()
