@@ -1,10 +1,12 @@
 """The examples under deploy/ name the settings that exist, and all of them."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from replicator.adapters import redis as redis_adapter
 from replicator.cli.flower import flower_program
 from replicator.node.ports import Keep
 from replicator.settings import Settings, load_settings
@@ -89,3 +91,15 @@ def test_the_example_user_of_the_server_is_named_after_one_node_and_may_not_flus
     keys = [word for word in words if word[0] in "~&"]
     assert keys
     assert all(word[1:].startswith("replicator:alpha.example:") for word in keys)
+
+
+def test_the_servers_user_may_call_whatever_the_scripts_call():
+    folder = Path(redis_adapter.__file__).parent / "lua"
+    scripts = "".join(script.read_text() for script in folder.glob("*.lua"))
+    called = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", scripts)}
+    line = next(
+        x for x in (DEPLOY / "redis.conf").read_text().splitlines() if x.startswith("#user")
+    )
+    allowed = {word.removeprefix("+") for word in line.split() if word.startswith("+")}
+    assert len(called) > 20
+    assert called - allowed == set()
