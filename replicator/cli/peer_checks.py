@@ -77,7 +77,7 @@ def _peer(node: Node, peer: Peer) -> Iterator[Finding]:
         yield Finding("peers", "fail", text, f"peers add {peer.id} with the right URL")
         return
     pinned = set(introduction.pinned)
-    if pinned and not pinned & set(keys_of(document)):
+    if node.store.pins(peer.id) and not pinned & set(keys_of(document)):
         shown = ", ".join(map(fingerprint, keys_of(document)))
         text = f"{peer.id} has another key than the one pinned: {shown}"
         advice = f"compare it with its operator's keys list, then: peers trust {peer.id}"

@@ -65,6 +65,8 @@ def take_announcement(node: Node, document: NodeDocument) -> bool:
         return False  # somebody else was faster; what is right comes again
     log.info("keys.taken", node=document.id, serial=said.serial, keys=len(after))
     _follow(node, document.id, _current(before, now), _current(after, now))
+    if _may_have_been_refused(node, before, after, now):
+        _search(node, document.id)
     return True
 
 
@@ -90,15 +92,28 @@ def _current(pins: tuple[Pin, ...], now: int) -> frozenset[KeyText]:
 def _follow(
     node: Node, origin: NodeId, before: frozenset[KeyText], after: frozenset[KeyText]
 ) -> None:
-    """Call a peer again that had failed for its keys; look for posts that were refused."""
-    if before == after:
-        return
-    if node.store.peer(origin) is not None:
+    """Call a peer again that had failed for its keys."""
+    if before != after and node.store.peer(origin) is not None:
         with suppress(WorkUnavailable):  # its breaker is lost then too
             forgive(node, origin)
         due_now(node, [origin])
-    if before & after:
-        return  # what the new keys sign was signed by one that counted as well
+
+
+def _may_have_been_refused(
+    node: Node, before: tuple[Pin, ...], after: tuple[Pin, ...], now: int
+) -> bool:
+    """Tell whether posts may have been refused here, and all peers are worth asking for them.
+
+    During an overlap each post was signed by a key that counted. A node that leaves its keys all
+    the time costs no more than others: what it lost by that comes with the sets' comparison.
+    """
+    if _current(before, now) & _current(after, now):
+        return False
+    lately = now - int(node.limits.key_lacking_seconds * 1000)
+    return not any(pin.source == SOURCE and pin.pinned_at > lately for pin in before)
+
+
+def _search(node: Node, origin: NodeId) -> None:
     start(node, Filter(nodes=(origin,)), f"{origin} has other keys")
     with suppress(WorkUnavailable):
         repair_soon(node)

@@ -202,6 +202,19 @@ def test_posts_that_were_refused_under_a_key_not_yet_known_come_later() -> None:
     assert beta.texts() == {"under the new key"}
 
 
+def test_a_node_that_leaves_its_keys_all_the_time_has_others_search_once_an_hour() -> None:
+    pool, alpha, beta, gamma = trio()
+    pull(beta.node, gamma.id)
+    searches = []
+    for number in range(3):
+        alpha = rotated(pool, alpha, PrivateKey.generate(), overlap=0)
+        beta.work.set_dues("repair", {gamma.id: pool.clock.now() + DAY})
+        assert take_announcement(beta.node, document_of(alpha))
+        searches.append(beta.work.dues("repair", [gamma.id])[gamma.id] <= pool.clock.now())
+        pool.clock.advance(1 if number == 0 else 3_601)
+    assert searches == [True, False, True]
+
+
 def know_anew(one: Member, other: Member) -> None:
     one.store.forget_peer(other.id)
     know(one, other)
