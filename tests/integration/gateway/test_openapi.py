@@ -1,0 +1,94 @@
+"""Both HTTP surfaces do what their OpenAPI descriptions say, for requests that a machine makes up.
+
+Schemathesis sends to a gateway process what each description allows and what it forbids, and looks
+at status, media type and body of every answer, at methods, and at what the token protects.
+"""
+
+import json
+import re
+
+import pytest
+
+from replicator.gateway import openapi_sync, sync
+from replicator.gateway.local_guard import TOKEN_FILE
+from replicator.protocol import codec, http_status
+from tests.support.gateway import call
+from tests.support.gateway_process import gateway_process
+from tests.support.home import make_home
+from tests.support.schemathesis_run import Surface, run
+
+pytest_plugins = ["tests.support.work_fixtures"]
+
+WAIT_SECONDS = 0.2
+EXAMPLES = 8
+# one sender sends everything here, and it is not the flood that is looked at
+LIMITS = {
+    "local_wait_seconds": WAIT_SECONDS,
+    "address_requests_per_second": 100_000,
+    "address_burst_requests_max": 100_000,
+    "peer_requests_per_second": 100_000,
+    "peer_burst_requests_max": 100_000,
+}
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory, valkey_server):
+    folder = tmp_path_factory.mktemp("node")
+    settings = make_home(folder / "home", "board.example", valkey_server.url, limits=LIMITS)
+    with gateway_process(settings, folder / "log") as it:
+        yield it
+
+
+def generated(printed: str) -> int:
+    """Return how many requests a run made up."""
+    found = re.search(r"(\d+) generated", printed)
+    return int(found.group(1)) if found else 0
+
+
+def test_the_local_api_does_what_its_description_says(process, tmp_path):
+    base = f"http://127.0.0.1:{process.local_port}"
+    token = (process.settings.home / TOKEN_FILE).read_text().strip()
+    headers = {"authorization": f"Bearer {token}", "content-type": "application/json"}
+    # what the description's examples name
+    body = b'{"id": "welcome", "text": "x"}'
+    assert call(process.local_port, "POST", "/local/v1/posts", headers, body).status == 201
+    # 404 and 410: no description knows which posts and cursors there are; 409, 422: which ids
+    surface = Surface(f"{base}/local/v1/openapi.json", base, (404, 409, 410, 422), token)
+    status, printed = run(surface, tmp_path, examples=EXAMPLES)
+    assert status == 0, printed
+    assert generated(printed) > 300, printed
+    assert process.child.poll() is None
+
+
+def test_the_listener_for_peers_does_what_its_description_says(process, tmp_path):
+    base = f"http://127.0.0.1:{process.sync_port}"
+    description = tmp_path / "sync.json"
+    description.write_text(json.dumps(openapi_sync.DESCRIPTION))
+    # no made-up request is signed: each is refused before its members are looked at
+    status, printed = run(Surface(str(description), base, (401, 413)), tmp_path, examples=EXAMPLES)
+    assert status == 0, printed
+    assert generated(printed) >= 80, printed
+    assert process.child.poll() is None
+
+
+def test_the_description_for_peers_names_every_path_and_method():
+    described = {
+        path: tuple(method.upper() for method in item)
+        for path, item in openapi_sync.DESCRIPTION["paths"].items()
+    }
+    assert described == sync._METHODS
+
+
+def test_the_description_for_peers_names_every_status_and_what_it_refers_to():
+    responses = openapi_sync.DESCRIPTION["paths"]["/v1/sync"]["post"]["responses"]
+    known = {200, http_status.NOT_SUPPORTED, *http_status.STATUS.values()}
+    assert {int(status) for status in responses} == known
+    referred = re.findall(r"#/components/schemas/(\w+)", json.dumps(openapi_sync.DESCRIPTION))
+    assert set(referred) == set(openapi_sync.DESCRIPTION["components"]["schemas"])
+
+
+@pytest.mark.parametrize("media_type", [codec.JSON, codec.XML])
+def test_an_unsigned_request_gets_a_document_in_its_own_type(process, media_type):
+    got = call(process.sync_port, "POST", "/v1/sync", {"content-type": media_type}, b"?")
+    assert (got.status, got.headers["content-type"]) == (401, media_type)
+    assert not got.is_signed
