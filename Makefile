@@ -12,10 +12,10 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-full check format bench soak lock clean
+.PHONY: help venv demo test test-full check format bench soak lock clean audit audit-static audit-dependencies
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 # --- environments: one venv, two stamps -----------------------------------------------------------
 
@@ -68,6 +68,14 @@ check: $(VENV)/.dev ## format, lint, types, import directions and the fast tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@.ci/lanes -q -m "not slow and not soak and not postgres and not rabbitmq" $(PYTEST_ARGS) -- unit contracts
+
+audit: audit-static audit-dependencies ## security rules, and both locks against an advisory source
+
+audit-static: $(VENV)/.dev ## security rules, each exception with its reason
+	@$(BIN)/python -m tests.audit static
+
+audit-dependencies: $(VENV)/.dev ## fails too where no advisory source can be asked
+	@$(BIN)/python -m tests.audit dependencies
 
 format: $(VENV)/.dev ## format the code and repair what ruff can repair
 	$(BIN)/ruff format .

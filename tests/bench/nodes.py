@@ -171,7 +171,7 @@ def _ready(node: BenchNode, process: subprocess.Popen[bytes]) -> bool:
     if process.poll() is not None:
         raise RuntimeError((node.home / "log" / "up.log").read_text())
     try:
-        with urllib.request.urlopen(node.address + "/healthz", timeout=1) as answer:  # noqa: S310
+        with urllib.request.urlopen(node.address + "/healthz", timeout=1) as answer:  # noqa: S310  # loopback
             healthy = answer.status == 200
     except OSError:
         return False

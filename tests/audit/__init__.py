@@ -1,0 +1,1 @@
+"""What `make audit` runs: static security rules, and the locks against an advisory source."""
