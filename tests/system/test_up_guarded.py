@@ -30,6 +30,8 @@ def test_a_node_of_protected_keys_on_postgresql_answers_its_peers(
 
         asker = CliHome(tmp_path / "asker")
         asker("init", "asker.example")
+        with (asker.path / "replicator.toml").open("a") as settings:
+            settings.write("\nallow_private = true\n")
         asker("keys", "pool", "import", tmp_path / "pool.pem")
         asker("peers", "add", live.address, "--yes")
         (tmp_path / "posts.jsonl").write_text('{"id": "three"}\n')
