@@ -1,8 +1,9 @@
 """What both OpenAPI descriptions are built of: schemas of ids and texts, bodies and parameters.
 
-Data and pure functions. A description says no less than what is read: what it forbids is refused,
-so that a generator of clients or of tests may rely on it. Its patterns are those of `protocol.ids`
-in the words of ECMA 262, without what OpenAPI's readers do not share.
+Data and pure functions. What a description allows is taken, as far as it does not depend on what
+the node holds, so that generators of clients and of tests may rely on it; other ways to write a
+time or an id of this node, which patterns cannot tell from wrong ones, are read too. The patterns
+are those of `protocol.ids` in the words of ECMA 262, without what readers of OpenAPI do not share.
 """
 
 from typing import Any, Final
@@ -54,7 +55,7 @@ TIME: Final[Schema] = {
     "examples": ["1714521600000", "2024-05-01T00:00:00Z"],
     "description": "Milliseconds since the Unix epoch, or an ISO 8601 time with its zone.",
 }
-"""Less than what is read: any ISO 8601 time with a zone is, but no pattern says which days are."""
+"""Any ISO 8601 time with a zone is read, but no pattern says which days there are."""
 
 
 def ref(name: str) -> Schema:

@@ -12,7 +12,7 @@ import pytest
 from replicator.gateway import openapi_sync, sync
 from replicator.gateway.local_guard import TOKEN_FILE
 from replicator.protocol import codec, http_status
-from tests.support.gateway import call
+from tests.support.gateway import call, limits_with, make_node, running
 from tests.support.gateway_process import gateway_process
 from tests.support.home import make_home
 from tests.support.schemathesis_run import Surface, run
@@ -20,7 +20,7 @@ from tests.support.schemathesis_run import Surface, run
 pytest_plugins = ["tests.support.work_fixtures"]
 
 WAIT_SECONDS = 0.2
-EXAMPLES = 8
+EXAMPLES = 10
 # one sender sends everything here, and it is not the flood that is looked at
 LIMITS = {
     "local_wait_seconds": WAIT_SECONDS,
@@ -58,6 +58,18 @@ def test_the_local_api_does_what_its_description_says(process, tmp_path):
     assert status == 0, printed
     assert generated(printed) > 300, printed
     assert process.child.poll() is None
+
+
+def test_the_local_description_has_the_bounds_of_the_node_that_serves_it(tmp_path):
+    limits = limits_with(local_wait_seconds=7.5, post_tags_max=3)
+    with running(make_node(tmp_path, limits)) as it:
+        tree = call(it.local_port, "GET", "/local/v1/openapi.json").tree
+        wait = tree["paths"]["/local/v1/changes"]["get"]["parameters"][-1]["schema"]["maximum"]
+        assert it.local("GET", f"/local/v1/changes?wait={wait + 1}").status == 400
+        tags = tree["components"]["schemas"]["Draft"]["properties"]["tags"]["maxItems"]
+        more = {"text": "x", "tags": [str(number) for number in range(tags + 1)]}
+        assert it.local("POST", "/local/v1/posts", more).status == 422
+    assert (wait, tags) == (7, 3)
 
 
 def test_the_listener_for_peers_does_what_its_description_says(process, tmp_path):
