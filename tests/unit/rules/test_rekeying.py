@@ -127,7 +127,7 @@ def test_of_too_many_keys_the_oldest_retired_ones_go_first_and_then_revoked_ones
     listed = said(("n", "current"), ("o", "current", NOW + 9))
 
     def left(most: int) -> set[str]:
-        limits = dataclasses.replace(LIMITS, pins_per_node_max=most)
+        limits = dataclasses.replace(LIMITS, pins_per_node_max=most, node_keys_max=min(most, 16))
         return {name for name, *_ in judged(listed, "no", pins, limits=limits)}
 
     assert [left(most) for most in (5, 4, 3, 2, 1)] == [
