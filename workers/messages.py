@@ -40,6 +40,12 @@ def read_entry(raw: bytes, bytes_max: int) -> dict[str, Any]:
         Malformed: kombu could not read it, or would do more than to read it.
     """
     tree = parse(raw, bytes_max)
+    _check_entry(tree)
+    check_content(tree.get("content-type"), tree.get("content-encoding"), tree["headers"])
+    return tree  # type: ignore[no-any-return]  # an object, as was checked
+
+
+def _check_entry(tree: Any) -> None:
     if not isinstance(tree, dict):
         raise Malformed("the entry is no JSON object")
     body, headers, properties = (tree.get(name) for name in ("body", "headers", "properties"))
@@ -50,8 +56,6 @@ def read_entry(raw: bytes, bytes_max: int) -> dict[str, Any]:
     _check_properties(properties)
     if properties.get("body_encoding") is not None:
         _check_base64(body)
-    check_content(tree.get("content-type"), tree.get("content-encoding"), headers)
-    return tree
 
 
 def read_unacknowledged(raw: bytes, bytes_max: int) -> None:
@@ -63,22 +67,28 @@ def read_unacknowledged(raw: bytes, bytes_max: int) -> None:
     tree = parse(raw, bytes_max)
     if not isinstance(tree, list) or [type(part) for part in tree] != [dict, str, str]:
         raise Malformed("the record is no message with its exchange and routing key")
-    if not isinstance(tree[0].get("properties"), dict):
-        raise Malformed("the message has no properties")
+    # kombu logs the whole of what it fails to put back
+    _check_entry(tree[0])
 
 
 def parse(raw: bytes, bytes_max: int) -> Any:
     """Return JSON without anything that kombu's reader would make objects of.
 
     Raises:
-        Malformed: it is too long, no JSON in UTF-8, or nested too deeply.
+        Malformed: it is too long, no JSON in UTF-8, nested too deeply, or holds a text that
+            cannot be written in UTF-8: what kombu stores by such a tag would end the worker.
     """
     if len(raw) > bytes_max:
         raise Malformed(f"{len(raw)} bytes are more than {bytes_max}")
     try:
-        return json.loads(raw.decode("utf-8"))
+        tree = json.loads(raw.decode("utf-8"))
+        if b"\\u" in raw:  # the only way to half a character; none of ours has it
+            json.dumps(tree, ensure_ascii=False).encode("utf-8")
+        return tree
     except UnicodeDecodeError as error:
         raise Malformed("the bytes are no UTF-8") from error
+    except UnicodeEncodeError as error:
+        raise Malformed("a text is no Unicode") from error
     except ValueError as error:
         raise Malformed("the bytes are no JSON") from error
     except RecursionError as error:
@@ -158,7 +168,7 @@ def check_body(body: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _text(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= TEXT_CHARS_MAX
+    return isinstance(value, str) and len(value) <= TEXT_CHARS_MAX and _is_unicode(value)
 
 
 def _text_or_none(value: object) -> bool:
@@ -166,7 +176,12 @@ def _text_or_none(value: object) -> bool:
 
 
 def _id(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= ID_CHARS_MAX
+    return isinstance(value, str) and 0 < len(value) <= ID_CHARS_MAX and _is_unicode(value)
+
+
+def _is_unicode(text: str) -> bool:
+    """Tell whether a log can take it: RabbitMQ's client lets half characters through."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _none(value: object) -> bool:

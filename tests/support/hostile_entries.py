@@ -107,6 +107,11 @@ ENTRIES: dict[str, tuple[bytes, str]] = {
     "no delivery tag": (properties(delivery_tag=...), "delivery_tag"),
     "a delivery tag that is a list": (properties(delivery_tag=[1]), "delivery_tag"),
     "a long delivery tag": (properties(delivery_tag="x" * 300), "delivery_tag"),
+    "a delivery tag of half a character": (properties(delivery_tag="\ud800"), "no Unicode"),
+    "a routing key of half a character": (
+        properties(delivery_info={"exchange": "", "routing_key": "\udfff"}),
+        "no Unicode",
+    ),
     "no delivery info": (properties(delivery_info=...), "delivery_info"),
     "a routing key that is a number": (
         properties(delivery_info={"exchange": "", "routing_key": 1}),

@@ -94,7 +94,7 @@ def test_a_stored_message_that_cannot_be_put_back_harms_no_worker(
     for tag, raw in stored.items():
         client.hset(queues.prefix + "unacked", tag, raw)
         client.zadd(queues.prefix + "unacked_index", {tag: time.time() - 1000})
-    # malformed only inside: it goes back, and is set aside when it is read
+    # malformed only inside: kombu would log the whole of it
     client.hset(
         queues.prefix + "unacked",
         "inside",

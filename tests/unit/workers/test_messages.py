@@ -73,7 +73,17 @@ def message_from(tree: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    "raw", [b"\xff", b"{}", b"[]", b"[{}, 1, 2]", b'[{}, "", ""]', b"[" * 9999]
+    "raw",
+    [
+        b"\xff",
+        b"{}",
+        b"[]",
+        b"[{}, 1, 2]",
+        b'[{}, "", ""]',
+        b'[{"body": "", "headers": [], "properties": {}}, "", ""]',
+        b'[{"body": "", "headers": {}, "properties": {"delivery_tag": "x"}}, "", ""]',
+        b"[" * 9999,
+    ],
 )
 def test_a_stored_message_of_another_shape_is_refused(raw: bytes) -> None:
     with pytest.raises(Malformed):
@@ -91,3 +101,10 @@ def test_a_task_takes_exactly_what_it_says() -> None:
 def test_a_call_that_does_not_fit_ends_without_work_and_without_another_try() -> None:
     ended = bodies.announce("No Such Node!")
     assert ended["ended"] == "invalid"
+
+
+@pytest.mark.parametrize("name", ["id", "argsrepr", "traceparent"])
+def test_a_header_that_no_log_can_write_is_refused(name: str) -> None:
+    first = message_of(Ring("upkeep"), LIMITS, datetime.now(UTC)).headers
+    with pytest.raises(Malformed, match=f"the header {name} does not have"):
+        check_headers({**first, name: "\ud800"})
