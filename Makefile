@@ -12,7 +12,7 @@ PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test test-full check format bench soak lock clean audit audit-static audit-dependencies
+.PHONY: help venv demo test test-full check format bench soak lock clean audit audit-static audit-dependencies fuzz
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -68,6 +68,11 @@ check: $(VENV)/.dev ## format, lint, types, import directions and the fast tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	@.ci/lanes -q -m "not slow and not soak and not postgres and not rabbitmq" $(PYTEST_ARGS) -- unit contracts
+
+FUZZ_SECONDS ?= 60
+
+fuzz: $(VENV)/.dev ## fuzz all targets, or TARGET=..., for FUZZ_SECONDS each (60 unless told)
+	@$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(FUZZ_SECONDS)
 
 audit: audit-static audit-dependencies ## security rules, and both locks against an advisory source
 
