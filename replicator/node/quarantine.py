@@ -15,12 +15,14 @@ import structlog
 from replicator.errors import StoreFull
 from replicator.node.backfill import start
 from replicator.node.context import Node
-from replicator.node.doorbells import ring_lanes
+from replicator.node.doorbells import ring, ring_lanes
 from replicator.node.intake import Judged, judge_again
-from replicator.node.ports import Waiting, WaitingEntry
+from replicator.node.ports import Waiting, WaitingEntry, Wanted
+from replicator.node.quotas import within_quotas
 from replicator.protocol.ids import Digest, KeyText, NodeId, origin_of
 from replicator.protocol.messages import FILTER_ITEMS_MAX, Filter
 from replicator.rules.policy import LASTING, Sender
+from replicator.rules.quotas import OVER
 
 log = structlog.get_logger()
 
@@ -30,8 +32,15 @@ _FINAL: Final = LASTING | {_NOT_ITS_OWN, "blocked"}
 
 
 def set_aside(node: Node, judged: Sequence[Judged]) -> set[Digest]:
-    """Keep what waits for its origin, as far as there is room; return the digests that wait."""
+    """Keep what waits for its origin, as far as there is room; return the digests that wait.
+
+    Only of deliverers with pins: from others nothing is let out, and whoever has a pool's key can
+    invent as many of them as fill the room of all.
+    """
     waiting = [item.waiting for item in judged if item.waiting is not None]
+    if waiting:
+        known = node.store.all_pins({copy.deliverer for copy in waiting})
+        waiting = [copy for copy in waiting if copy.deliverer in known]
     return node.store.quarantine(waiting, node.clock.now()) if waiting else set()
 
 
@@ -56,6 +65,9 @@ def release(node: Node) -> int:
     """
     deadline = node.clock.monotonic() + node.limits.slice_seconds
     node.store.expire_waiting(node.clock.now() - int(node.limits.quarantine_seconds * 1000))
+    if node.store.is_full():  # asked first: quotas would be charged for what is not stored
+        log.info("quarantine.no_room")
+        return 0
     pools = node.identity.reach(node.identity.pools)
     taken, after, pinned = 0, 0, set[NodeId]()
     try:
@@ -113,6 +125,8 @@ def _take(node: Node, ids: Sequence[int]) -> tuple[int, set[NodeId]]:
     for sender, deliverer, numbers in _by_sender(node, copies):
         posts = [copies[number].post for number in numbers]
         judged = judge_again(node, posts, deliverer, sender)
+        if deliverer in known:
+            judged = within_quotas(node, judged, deliverer)
         incoming = [item.incoming for item in judged if item.incoming is not None]
         if deliverer in known and incoming:
             node.store.add(incoming, node.clock.now())
@@ -121,13 +135,32 @@ def _take(node: Node, ids: Sequence[int]) -> tuple[int, set[NodeId]]:
         wrong = sum(item.objection == _NOT_ITS_OWN for item in judged)
         if wrong:
             log.info("quarantine.not_its_own", deliverer=deliverer, posts=wrong)
+        queued = _queue(node, deliverer, judged)
         gone += [
             number
             for number, item in zip(numbers, judged, strict=True)
-            if item.objection is None or item.objection in _FINAL
+            if item.objection is None or item.objection in _FINAL or item.digest in queued
         ]
     node.store.drop_waiting(gone)
     return taken, {origin_of(copies[number].post.id) for number in gone}
+
+
+def _queue(node: Node, deliverer: NodeId, judged: Sequence[Judged]) -> set[Digest]:
+    """Queue what is over quota, to be fetched when its turn has come; return what was queued.
+
+    The rest goes on waiting: its deliverer has no address, or the queue no room.
+    """
+    refs = [item.post.ref for item in judged if item.post and item.objection == OVER]
+    peer = node.store.peer(deliverer) if refs else None
+    if peer is None or peer.address is None:
+        return set()
+    outcomes = node.work.want(deliverer, refs, node.clock.now())
+    ring(node, "fetch", [deliverer], f"{len(refs)} refs")
+    return {
+        ref.digest
+        for ref, outcome in zip(refs, outcomes, strict=True)
+        if outcome in (Wanted.QUEUED, Wanted.LATER)
+    }
 
 
 def _by_sender(

@@ -1,8 +1,10 @@
 """Quotas per day of deliverers and origins, at the places where posts come in.
 
 Only what is about to be stored is charged, once per post, so that nobody spends an origin's quota
-by repeating its posts. What is over quota is neither refused nor decided: it stays with its holder,
-and is fetched when its turn has come. This node's own posts are not counted.
+by repeating its posts: one that brings a held post further signatures costs nothing. What is over
+quota is neither refused nor decided: it stays with its holder, and is fetched when its turn has
+come. What waited for its origin is charged when it comes out. This node's own posts are not
+counted.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,8 +19,12 @@ from replicator.rules.quotas import OVER, Load
 
 def within_quotas(node: Node, judged: Sequence[Judged], deliverer: NodeId) -> list[Judged]:
     """Charge what would be stored; what is over quota is objected to for now (``quota``)."""
+    if not node.quotas:
+        return list(judged)
     refs = {item.post.ref.digest: item.post.ref for item in judged if item.post and item.incoming}
-    waits = _charge(node, list(refs.values()), deliverer, only_ask=False)
+    known = node.store.known(refs)
+    new = [ref for digest, ref in refs.items() if digest not in known]
+    waits = _charge(node, new, deliverer, only_ask=False)
     return [
         replace(item, incoming=None, objection=OVER, wait_ms=waits[item.post.digest])
         if item.incoming is not None and item.post is not None and item.post.digest in waits

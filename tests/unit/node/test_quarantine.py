@@ -352,3 +352,15 @@ def test_what_the_operator_blocks_waits_no_longer_and_is_refused(name: str) -> N
     assert scene.waiting() == set()
     assert put_models(scene, posts) == [REFUSED]
     assert scene.waiting() == set()
+
+
+def test_of_senders_beyond_the_peers_that_are_kept_nothing_is_set_aside() -> None:
+    scene = relayed(limits=Limits(peers_max=1), shares_pool=True)
+    post = signed_by(scene.hold("hello")[0], PrivateKey.generate())
+    for name in ("first", "second"):
+        guest = scene.pool.add(name)
+        know(guest, scene.here)
+        models = (codec.model_tree(post),)
+        answer = send(guest, scene.here, codec.request_tree(Put(models=models)))
+        assert results(answer) == [REFUSED]
+    assert scene.waiting() == set()

@@ -3,11 +3,15 @@
 from dataclasses import replace
 
 from replicator.node.fetch import fetch
+from replicator.node.ports import Incoming
 from replicator.node.pull import pull
+from replicator.node.quarantine import release
 from replicator.protocol import codec
 from replicator.protocol.messages import GetAnswer, Put
+from replicator.protocol.signing import PrivateKey
 from replicator.rules.quotas import DAY_MS, Quotas
-from tests.support.pool import Member, Pool, read, send, trio
+from tests.support.pool import NOW_MS, Member, Pool, know, read, send, trio
+from tests.support.relayed import relayed, signed_by
 from tests.support.watched import Watched
 
 
@@ -116,3 +120,56 @@ def test_without_quotas_the_work_state_is_not_asked() -> None:
     alpha.publish_many(3)
     put(alpha, beta)
     assert beta.work._levels == {}
+
+
+def test_further_signatures_of_held_posts_spend_nobodys_quota() -> None:
+    pool, alpha, beta, gamma = trio()
+    alpha.publish_many(5)
+    put(alpha, beta)
+    pull(gamma.node, alpha.id)
+    beta = limited(pool, beta, Quotas(origin_posts=3, peer_posts=3))
+    key = PrivateKey.generate()
+    models = tuple(
+        codec.model_tree(
+            replace(post, signatures=(*post.signatures, *signed_by(post, key).signatures))
+        )
+        for post in gamma.posts()
+    )
+    repeated = read(send(gamma, beta, codec.request_tree(Put(models=models))))["items"]
+    assert {item["result"] for item in repeated} == {"known"}
+    alpha.publish("new")
+    assert put(alpha, beta).count(("stored", None)) == 1
+    assert beta.digests() == alpha.digests()
+
+
+def test_what_waited_for_its_origin_comes_out_within_quotas() -> None:
+    scene = relayed()
+    here = scene.here = limited(scene.pool, scene.here, Quotas(peer_posts=4, origin_posts=3))
+    scene.hold(*map(str, range(6)))
+    assert put(scene.relay, here) == [("later", "unknown-origin")] * 6
+    scene.pin()
+    assert release(here.node) == len(here.digests()) == 3
+    # the rest is fetched when its turn has come
+    assert scene.waiting() == set()
+    assert here.work.queued() == {scene.relay.id: 3}
+    for _ in range(3):
+        later(scene.pool, here, scene.relay, DAY_MS / 3000)
+    assert here.digests() == scene.relay.digests()
+
+
+def test_what_is_over_quota_goes_on_waiting_where_its_deliverer_cannot_be_asked() -> None:
+    scene = relayed()
+    here = scene.here = limited(scene.pool, scene.here, Quotas(peer_posts=2))
+    guest = scene.pool.add("guest", pools=[])
+    know(guest, here)
+    here.store.add_peer(guest.id, None, NOW_MS)
+    here.store.pin(guest.id, sorted(guest.node.identity.public_node_keys), "operator", NOW_MS)
+    guest.store.add([Incoming(post, scene.origin.id) for post in scene.hold("0", "1", "2")], NOW_MS)
+    assert put(guest, here) == [("later", "unknown-origin")] * 3
+    scene.pin()
+    assert release(here.node) == 2
+    assert len(scene.waiting()) == 1
+    assert here.work.queued() == {}
+    scene.pool.clock.advance(DAY_MS / 2000)
+    assert release(here.node) == 1
+    assert scene.waiting() == set()
