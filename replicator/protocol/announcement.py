@@ -18,6 +18,7 @@ import msgspec
 from replicator.errors import Malformed
 from replicator.limits import Limits
 from replicator.protocol import codec
+from replicator.protocol.canonical import canonical
 from replicator.protocol.ids import KeyText, WireInteger, WireKey, WireNodeId
 from replicator.protocol.node_document import NodeDocument
 from replicator.protocol.post import PostSignature
@@ -161,7 +162,7 @@ def _repeats(keys: Sequence[KeyText]) -> bool:
 
 
 def _signed_bytes(content: dict[str, Any]) -> bytes:
-    return SIGNING_LABEL + msgspec.json.encode(content, order="sorted")
+    return SIGNING_LABEL + canonical(content)
 
 
 def current_keys(entries: Iterable[AnnouncedKey], now: int) -> frozenset[KeyText]:

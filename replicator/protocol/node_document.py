@@ -15,6 +15,7 @@ import msgspec
 from replicator.errors import Malformed
 from replicator.limits import Limits
 from replicator.protocol import codec
+from replicator.protocol.canonical import canonical
 from replicator.protocol.ids import KeyText, WireInteger, WireKey, WireNodeId
 from replicator.protocol.messages import Model
 from replicator.protocol.post import PostSignature
@@ -148,4 +149,4 @@ def _unsigned(document: NodeDocument, signatures: Collection[PostSignature]) -> 
 
 
 def _signed_bytes(document: Mapping[str, Any]) -> bytes:
-    return SIGNING_LABEL + msgspec.json.encode(document, order="sorted")
+    return SIGNING_LABEL + canonical(document)
