@@ -11,6 +11,7 @@ from typing import Final
 _PIECES: Final = re.compile(
     rb'"(?:[^"\\]|\\.)*"|<[^<>]*>|[A-Za-z0-9_.~+/-]+|\s+|[\x80-\xff]+|.', re.DOTALL
 )
+_OPENING: Final = frozenset((b"{", b"[", b",", b"<item>", b"<request>", b"<answer>", b"<content>"))
 _OWN_WAY: Final = 0.4
 _ANYWHERE: Final = 0.3
 """Of the other ways: a piece over whatever stands at some place."""
@@ -39,7 +40,7 @@ def mutator(tokens: tuple[bytes, ...], own_way: Mutate) -> Mutator:
 
 def _change(pieces: list[bytes], tokens: tuple[bytes, ...], rng: random.Random) -> None:
     at = rng.randrange(len(pieces) + 1)
-    way = rng.randrange(6)
+    way = rng.randrange(7)
     if way == 0 or not pieces:
         pieces.insert(at, rng.choice(tokens))
     elif way == 1:
@@ -51,6 +52,10 @@ def _change(pieces: list[bytes], tokens: tuple[bytes, ...], rng: random.Random) 
     elif way == 4:
         end = at + 1 + rng.randrange(12)
         pieces[at:at] = pieces[at:end] * (1 + rng.randrange(3))
+    elif way == 5:
+        # where something begins, so that what comes next stays where it may stand
+        begun = [place + 1 for place, piece in enumerate(pieces) if piece in _OPENING]
+        pieces.insert(rng.choice(begun or [at]), rng.choice(tokens))
     else:
         other = rng.randrange(len(pieces))
         pieces[at : at + 1] = [pieces[other]]

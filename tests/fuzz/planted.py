@@ -4,10 +4,11 @@ Each replaces one function of the product, in the process of a fuzzer that was t
 the target that must find it.
 """
 
+import re
 from collections.abc import Callable
 from typing import Final
 
-from replicator.protocol import compression, ids, json_codec, xml_codec
+from replicator.protocol import canonical, compression, ids, json_codec, xml_codec
 from replicator.protocol import negentropy_form as negentropy
 from replicator.protocol.cursor import Position
 from tests.fuzz import words
@@ -67,11 +68,17 @@ def _staircase() -> None:
     words.decode_cursor = broken
 
 
+def _any_plane() -> None:
+    """Member names are ordered by code point."""
+    canonical._BEYOND = re.compile(rb"(?!)")  # type: ignore[misc]
+
+
 PLANTED: Final[dict[str, tuple[str, Callable[[], None]]]] = {
     "any-integer": ("json", _any_integer),
     "any-return": ("xml", _any_return),
     "any-order": ("frame", _any_order),
     "any-tail": ("gzip", _any_tail),
+    "any-plane": ("signed", _any_plane),
     "staircase": ("cursor", _staircase),
 }
 """Name of a bug → the target that must find it, and what plants it."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from tests.fuzz import documents, envelopes, posts, reconciling, words
+from tests.fuzz import documents, envelopes, posts, reconciling, signed, words
 from tests.fuzz.target import Target
 
 TARGETS: Final[dict[str, Target]] = {
@@ -10,6 +10,7 @@ TARGETS: Final[dict[str, Target]] = {
     for target in (
         documents.JSON,
         documents.XML,
+        signed.SIGNED,
         posts.CONTENT,
         envelopes.ENVELOPE,
         reconciling.FRAME,
