@@ -19,7 +19,6 @@ from replicator.cli.key_checks import keys
 from replicator.cli.output import counted
 from replicator.cli.peer_checks import peers
 from replicator.cli.quarantine import waiting_totals, waiting_words
-from replicator.cli.quarantine import waiting_totals, waiting_words
 from replicator.cli.up_state import up_state
 from replicator.errors import WorkUnavailable
 from replicator.node.dead_letters import dead_letters
@@ -29,7 +28,6 @@ _LOOPBACK: Final = ("127.", "localhost:", "[::1]")
 _DISK_WARN_BYTES: Final = 1024**3
 _DISK_FAIL_BYTES: Final = 100 * 1024**2
 _NO_ROOM: Final = "make room on the disk, raise disk_bytes_max, or keep less (keep_days)"
-_WHO_IS_IT: Final = "see: replicator posts quarantine; add an origin whose posts you want"
 _WHO_IS_IT: Final = "see: replicator posts quarantine; add an origin whose posts you want"
 _BROKER_SECONDS: Final = 3.0
 _PORTS: Final = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379, "sentinel": 26379}
@@ -89,9 +87,6 @@ def database(subject: Subject) -> Iterator[Finding]:
         yield Finding(
             "database", "ok", f"{counted(totals.posts, 'post')}, {counted(totals.gaps, 'gap')}"
         )
-        waiting = waiting_totals(subject.node)
-        if waiting["posts"]:
-            yield Finding("quarantine", "warn", waiting_words(waiting), _WHO_IS_IT)
         waiting = waiting_totals(subject.node)
         if waiting["posts"]:
             yield Finding("quarantine", "warn", waiting_words(waiting), _WHO_IS_IT)
