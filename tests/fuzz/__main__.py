@@ -2,6 +2,7 @@
 
     python -m tests.fuzz                              all targets, a minute each
     python -m tests.fuzz json xml --seconds 600
+    python -m tests.fuzz json --runs 100000           so many inputs, however long they take
     python -m tests.fuzz json --replay FILE           judge one input, with its traceback
     python -m tests.fuzz json --keep                  add what is new to the repository's corpus
 
@@ -22,7 +23,9 @@ def main(arguments: list[str]) -> int:
     """Run the command line; return its exit status: 1 where a promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
-    parser.add_argument("--seconds", type=int, default=60, help="per target; 60 unless told")
+    budget = parser.add_mutually_exclusive_group()
+    budget.add_argument("--seconds", type=_positive, default=60, help="per target; 60 unless told")
+    budget.add_argument("--runs", type=_positive, metavar="N", help="inputs per target, instead")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="judge one input")
     parser.add_argument("--keep", action="store_true", help="add new inputs to the corpus")
     given = parser.parse_args(arguments)
@@ -35,11 +38,20 @@ def main(arguments: list[str]) -> int:
         for name in names:
             _say(f"{name}: {keep(name, HOME / name)} inputs in {KEPT.relative_to(ROOT)}/{name}")
         return 0
-    return max([_run(name, given.seconds) for name in names])
+    return max([_run(name, given.seconds, given.runs) for name in names])
 
 
-def _run(name: str, seconds: int) -> int:
-    outcome = fuzz(name, HOME / name, seconds=seconds)
+def _positive(text: str) -> int:
+    # libFuzzer takes 0 seconds for no bound
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def _run(name: str, seconds: int, runs: int | None) -> int:
+    budget = {"seconds": seconds} if runs is None else {"runs": runs}
+    outcome = fuzz(name, HOME / name, **budget)
     begun, reached = outcome.covered
     _say(
         f"{name:<9} {outcome.executed:>9,} inputs, {outcome.added:>5,} new ones kept, "

@@ -4,6 +4,8 @@ Long runs are `make fuzz`. The seeds of the fuzzers' choices are fixed here, so 
 finds something finds it again.
 """
 
+import re
+
 import pytest
 
 from tests.fuzz.__main__ import main
@@ -55,6 +57,22 @@ def test_a_kept_input_is_replayed_by_the_command(tmp_path, capsys):
     file.write_bytes(b'{"type":"pull","protocol":"1.0","model":{"name":"post","version":"1.0"}}')
     assert main(["json", "--replay", str(file)]) == 0
     assert "json: taken" in capsys.readouterr().out
+
+
+def test_a_budget_of_inputs_ends_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("tests.fuzz.__main__.HOME", tmp_path)
+    assert main(["cursor", "--runs", "500"]) == 0
+    said = re.search(r"^cursor +([0-9,]+) inputs,.* fine$", capsys.readouterr().out, re.MULTILINE)
+    assert said is not None
+    assert 500 <= int(said[1].replace(",", "")) < 1_000
+    assert any((tmp_path / "cursor" / "corpus").iterdir())
+
+
+@pytest.mark.parametrize("budget", ["--runs=0", "--seconds=0", "--seconds=-1"])
+def test_a_budget_that_would_never_end_is_refused(budget, capsys):
+    with pytest.raises(SystemExit):
+        main(["cursor", budget])
+    assert "must be 1 or more" in capsys.readouterr().err
 
 
 def test_an_unknown_target_is_told(capsys):
