@@ -116,7 +116,7 @@ def emptied(database_url: str) -> Iterator[Callable[[], SqlStore]]:
 
 
 @settings(
-    max_examples=120,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

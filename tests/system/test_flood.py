@@ -30,7 +30,8 @@ from replicator.protocol.messages import Pull
 from replicator.protocol.signing import PrivateKey
 from tests.support.live import Voice, live_pool
 
-pytestmark = pytest.mark.timeout(180)
+# slow: it takes both cores for half a minute, so that no other figure holds that is measured beside it
+pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 
 PER_SECOND, BURST = 10, 40
 """What a node takes of one peer here: what the operator of a machine with two cores would set."""
