@@ -30,7 +30,7 @@ from replicator.protocol.messages import Pull
 from replicator.protocol.signing import PrivateKey
 from tests.support.live import Voice, live_pool
 
-# slow: it takes both cores for half a minute, so that no other figure holds that is measured beside it
+# slow: it takes both cores for half a minute, and no figure that is measured beside it would hold
 pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
 
 PER_SECOND, BURST = 10, 40
