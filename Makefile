@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install --require-hashes --only-binary :all:
 
 # Lanes run in this order, the quick ones first.
-LANES := unit contracts conformance simulation integration system
+LANES := unit contracts conformance simulation integration system alone
 # More pytest options, for example: make test PYTEST_ARGS="-k repair -x"
 PYTEST_ARGS ?=
 

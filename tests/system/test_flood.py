@@ -30,8 +30,8 @@ from replicator.protocol.messages import Pull
 from replicator.protocol.signing import PrivateKey
 from tests.support.live import Voice, live_pool
 
-# slow: it takes both cores for half a minute, and no figure that is measured beside it would hold
-pytestmark = [pytest.mark.timeout(180), pytest.mark.slow]
+# of the lane `alone`: it takes both cores, and no figure that is measured beside it would hold
+pytestmark = pytest.mark.timeout(180)
 
 PER_SECOND, BURST = 10, 40
 """What a node takes of one peer here: what the operator of a machine with two cores would set."""

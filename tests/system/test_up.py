@@ -10,6 +10,7 @@ import pytest
 
 from replicator.adapters.sql.store import SqlStore
 from replicator.cli import process_tree
+from tests.support.cli_home import CliHome
 from tests.support.live_node import CHILDREN, LiveNode
 from tests.support.waiting import eventually
 
@@ -62,15 +63,14 @@ def test_the_commands_of_an_operator_work_on_a_live_node(running, tmp_path):
     report = json.loads(node.run("publish", "--json", str(file), code=1))
     assert (report["stored"], report["refused"]) == (20, 2)
     assert [one["line"] for one in report["lines_not_taken"]] == [21, 22]
-    assert len(json.loads(node.run("posts", "list", "--json"))) == 20
-    shown = json.loads(node.run("posts", "show", "--json", "node.example/post-3"))
-    assert shown["content"]["id"] == "node.example/post-3"
-    assert len(node.run("posts", "export").splitlines()) == 20
-    status = json.loads(node.run("status", "--json"))
+    operator, name = CliHome(node.home), "node.example/post-3"
+    assert len(operator.json("posts", "list")) == 20
+    assert operator.json("posts", "show", name)["content"]["id"] == name
+    assert len(operator("posts", "export").stdout.splitlines()) == 20
+    status = operator.json("status")
     assert status["posts"] == 20
     assert set(status["up"]["children"]) == CHILDREN
-    findings = json.loads(node.run("doctor", "--json"))
-    assert not [one for one in findings if one["level"] == "fail"]
+    assert not [one for one in operator.findings() if one["level"] == "fail"]
     secrets = [(node.home / "local-token").read_text().strip()]
     secrets.append((node.home / "run" / "work-url").read_text().split(":")[2].split("@")[0])
     told = node.run("status") + node.run("doctor") + (node.home / "up.log").read_text()

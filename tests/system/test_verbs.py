@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from lxml import etree
 
+from tests.support.cli_home import CliHome
 from tests.support.live_node import LiveNode
 
 pytestmark = pytest.mark.timeout(180)
@@ -18,18 +19,18 @@ def nodes(tmp_path_factory):
     """Give a live node with thirty posts, and a member of its pool that only asks."""
     folder = tmp_path_factory.mktemp("verbs")
     with LiveNode(folder / "live", "live.example") as live:
-        live.run("keys", "pool", "new")
-        keys = json.loads(live.run("keys", "list", "--json"))
-        pool = next(key["key"] for key in keys if key["kind"] == "pool")
-        live.run("keys", "pool", "export", pool, str(folder / "pool.pem"))
-        asker = LiveNode(folder / "asker", "asker.example")
-        asker.run("keys", "pool", "import", str(folder / "pool.pem"))
+        operator = CliHome(live.home)
+        operator("keys", "pool", "new")
+        pool = next(key["key"] for key in operator.json("keys", "list") if key["kind"] == "pool")
+        operator("keys", "pool", "export", pool, folder / "pool.pem")
+        asker = CliHome(LiveNode(folder / "asker", "asker.example").home)
+        asker("keys", "pool", "import", folder / "pool.pem")
         file = folder / "posts.jsonl"
         posts = [{"id": f"p{n}", "tags": ["odd" if n % 2 else "even"]} for n in range(30)]
         file.write_text("".join(json.dumps(post) + "\n" for post in posts))
-        live.run("publish", str(file))
+        operator("publish", file)
         live.start()
-        asker.run("peers", "add", live.address, "--yes")
+        asker("peers", "add", live.address, "--yes")
         yield live, asker
 
 
@@ -66,11 +67,11 @@ def _facts_of_xml(text):
 def test_a_pull_gives_the_same_in_both_encodings(nodes):
     _, asker = nodes
     arguments = ("pull", "live.example", "--tag", "odd", "--limit", "10")
-    facts = _facts_of_json(asker.run(*arguments))
-    assert facts == _facts_of_xml(asker.run(*arguments, "--format", "xml"))
+    facts = _facts_of_json(asker(*arguments).stdout)
+    assert facts == _facts_of_xml(asker(*arguments, "--format", "xml").stdout)
     status, refs, cursor, more = facts
     assert (status, len(refs), more) == ("success", 10, True)
-    rest = _facts_of_json(asker.run("pull", "live.example", "--tag", "odd", "--after", cursor))
+    rest = _facts_of_json(asker("pull", "live.example", "--tag", "odd", "--after", cursor).stdout)
     assert len(rest[1]) == 5
 
 
@@ -78,8 +79,8 @@ def test_a_pull_gives_the_same_in_both_encodings(nodes):
 def test_curl_gets_the_same_refs_and_cursor_in_both_encodings(nodes):
     _, asker = nodes
     arguments = ("pull", "live.example", "--tag", "even", "--limit", "7", "--as-curl")
-    facts = _facts_of_json(_curl(asker.run(*arguments)))
-    assert facts == _facts_of_xml(_curl(asker.run(*arguments, "--format", "xml")))
+    facts = _facts_of_json(_curl(asker(*arguments).stdout))
+    assert facts == _facts_of_xml(_curl(asker(*arguments, "--format", "xml").stdout))
     assert facts[0] == "success"
     assert len(facts[1]) == 7
 
@@ -87,7 +88,7 @@ def test_curl_gets_the_same_refs_and_cursor_in_both_encodings(nodes):
 @needs_curl
 def test_a_curl_command_serves_once(nodes):
     _, asker = nodes
-    command = asker.run("pull", "live.example", "--as-curl")
+    command = asker("pull", "live.example", "--as-curl").stdout
     assert json.loads(_curl(command))["status"] == "success"
     assert json.loads(_curl(command))["code"] == "replayed"
 
@@ -102,9 +103,9 @@ def test_an_unsigned_request_is_refused(nodes):
 
 def test_get_gives_a_post_by_id_and_by_digest_and_names_what_is_missing(nodes):
     live, asker = nodes
-    shown = json.loads(live.run("posts", "show", "--json", "live.example/p3"))
+    shown = CliHome(live.home).json("posts", "show", "live.example/p3")
     names = ("live.example/p4", shown["digest"], "live.example/none")
-    answer = json.loads(asker.run("get", "live.example", *names))
+    answer = json.loads(asker("get", "live.example", *names).stdout)
     ids = {model["content"]["id"] for model in answer["models"]}
     assert ids == {"live.example/p3", "live.example/p4"}
     assert [item["id"] for item in answer["missing"]] == ["live.example/none"]
@@ -114,16 +115,16 @@ def test_get_gives_a_post_by_id_and_by_digest_and_names_what_is_missing(nodes):
 def test_put_of_models_stores_them_there(nodes, tmp_path, form):
     live, asker = nodes
     (tmp_path / "one.jsonl").write_text(json.dumps({"id": f"by-{form}", "text": "<&>\t é\n"}))
-    asker.run("publish", str(tmp_path / "one.jsonl"))
+    asker("publish", tmp_path / "one.jsonl")
     name = f"asker.example/by-{form}"
-    answer = asker.run("put", "live.example", "--models", name, "--format", form)
+    answer = asker("put", "live.example", "--models", name, "--format", form).stdout
     assert "stored" in answer
-    assert "known" in asker.run("put", "live.example", "--models", name, "--format", form)
-    shown = json.loads(live.run("posts", "show", "--json", name))
+    assert "known" in asker("put", "live.example", "--models", name, "--format", form).stdout
+    shown = CliHome(live.home).json("posts", "show", name)
     assert shown["content"]["text"] == "<&>\t é\n"
 
 
 def test_nobody_is_asked_who_is_no_peer(nodes):
     _, asker = nodes
-    asker.run("pull", "nobody.example", code=1)
-    asker.run("pull", "live.example", "--node", "a", "--except-node", "b", code=2)
+    asker("pull", "nobody.example", code=1)
+    asker("pull", "live.example", "--node", "a", "--except-node", "b", code=2)

@@ -20,7 +20,7 @@ from tests.support.schemathesis_run import Surface, run
 pytest_plugins = ["tests.support.work_fixtures"]
 
 WAIT_SECONDS = 0.2
-EXAMPLES = 10
+EXAMPLES = 4
 # one sender sends everything here, and it is not the flood that is looked at
 LIMITS = {
     "local_wait_seconds": WAIT_SECONDS,

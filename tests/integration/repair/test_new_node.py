@@ -136,7 +136,7 @@ def catch_up(member: Member, mate: Member) -> None:
 
 
 def test_a_new_node_gets_the_whole_history_though_it_is_killed_half_way(tmp_path: Path) -> None:
-    count = 20_000
+    count = 10_000
     pool = Pool()
     with stored(tmp_path, "old") as old_store, stored(tmp_path, "new") as new_store:
         fill(old_store, count, pool.key)

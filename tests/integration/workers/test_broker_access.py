@@ -58,14 +58,25 @@ class Secured:
 
 @pytest.fixture
 def secured(default_redis_broker: LocalValkey, tmp_path: Path) -> Iterator[Secured]:
-    client = default_redis_broker.client
-    client.execute_command("ACL", "SETUSER", *acl_of(CONF))
+    default_redis_broker.client.execute_command("ACL", "SETUSER", *acl_of(CONF))
     authority = Authority(tmp_path / "tls")
     files = authority.issue("server", "127.0.0.1")
     authority.issue("client")
     proxy = TlsProxy(default_redis_broker.port, files, authority)
     yield Secured(default_redis_broker, proxy, authority)
     proxy.close()
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalValkey]:
+    """A server that tests share which change nothing in it."""
+    server = LocalValkey(tmp_path_factory.mktemp("guarded"))
+    try:
+        assert server.ready()
+        server.client.execute_command("ACL", "SETUSER", *acl_of(CONF))
+        yield server
+    finally:
+        server.teardown()
 
 
 @pytest.fixture
@@ -158,9 +169,9 @@ def metrics_of(address: str) -> bool:
     ids=lambda command: " ".join(command[:2])[:40],
 )
 def test_the_user_of_a_node_is_denied_everything_else(
-    command: tuple[str, ...], secured: Secured
+    command: tuple[str, ...], guarded: LocalValkey
 ) -> None:
-    url = f"redis://alpha:{PASSWORD}@127.0.0.1:{secured.server.port}/0"
+    url = f"redis://alpha:{PASSWORD}@127.0.0.1:{guarded.port}/0"
     with (
         redis.Redis.from_url(url, protocol=2) as client,
         pytest.raises(redis.ResponseError, match=r"(?i)permission|can't run this command"),

@@ -198,28 +198,28 @@ def test_the_beat_rings_and_old_ticks_are_dropped(
         beat.remove()
 
 
-@pytest.mark.parametrize(
-    ("task", "argument"),
-    [
-        ("replicator.answer", 17),
-        ("replicator.answer", "x" * 200),
+HOSTILE_CALLS = {
+    "answers": [("replicator.answer", 17), ("replicator.answer", "x" * 200)],
+    "lanes": [
         ("replicator.fetch", "No Such Node!"),
         ("replicator.pull", None),
         ("replicator.announce", {"peer": "beta.example"}),
     ],
-)
-def test_a_call_with_hostile_arguments_is_set_aside_before_any_work(
-    start_worker: StartWorker,
-    celery_setup_app: Celery,
-    parts: Parts,
-    task: str,
-    argument: object,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE_CALLS)
+def test_calls_with_hostile_arguments_are_set_aside_before_any_work(
+    kind: str, start_worker: StartWorker, celery_setup_app: Celery, parts: Parts
 ) -> None:
-    worker = start_worker("answers" if task == "replicator.answer" else "lanes")
-    celery_setup_app.send_task(task, (argument,))
-    kept = eventually(lambda: parts.work.malformed(1), "the entry")
-    assert "argument" in kept[0].reason or "node id" in kept[0].reason
-    assert f"Task {task}" not in worker.logs()
+    calls = HOSTILE_CALLS[kind]
+    worker = start_worker(kind)
+    for number, (task, argument) in enumerate(calls, start=1):
+        celery_setup_app.send_task(task, (argument,))
+        eventually(lambda number=number: parts.work.count_malformed() == number, task)
+        (kept,) = parts.work.malformed(1)  # the newest
+        assert "argument" in kept.reason or "node id" in kept.reason, task
+        assert f"Task {task}" not in worker.logs()
 
 
 def test_errors_of_the_project_end_well_and_bugs_do_not(
