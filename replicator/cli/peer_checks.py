@@ -85,7 +85,8 @@ def _peer(node: Node, peer: Peer) -> Iterator[Finding]:
     elif PROTOCOL_VERSION not in document.protocols:
         spoken = ", ".join(document.protocols)
         yield Finding("peers", "fail", f"{peer.id} speaks {spoken}", "update the older node")
-    elif not node.identity.pools & set(document.pools):
+    elif not node.identity.pools & {*document.pools, *peer.pools}:
+        # a gateway without pool keys names none: what the peer proved by messages counts as well
         text = f"{peer.id} shares no pool with this node"
         yield Finding("peers", "warn", text, "one of you needs the other's pool key")
     else:
