@@ -228,8 +228,9 @@ class Limits:
     quarantine_bytes_max: int = 256 * 1024 * 1024
     quarantine_seconds: float = 2_592_000.0
     """A post whose origin stayed unknown for a month is forgotten; its holders still have it."""
-    backfills_max: int = 5_000
-    """Backfills that wait; what has no place is found by comparing sets."""
+    backfills_per_peer_max: int = 16
+    """Backfills of one peer; of more, one through its whole log takes the place of all but the
+    oldest."""
     blocks_max: int = 100_000
     """Blocked ids, digests and nodes: what operators share as lists has some ten thousands."""
     equivocators_max: int = 10_000
@@ -292,5 +293,8 @@ class Limits:
             ),
             "summary_items >= 16": self.summary_items_max >= 16,
             "node_keys <= pins_per_node": self.node_keys_max <= self.pins_per_node_max,
+            "backfills_per_peer >= 2 (one goes on, one looks for the rest)": (
+                self.backfills_per_peer_max >= 2
+            ),
             "0 < key_look <= key_lacking": 0 < self.key_look_seconds <= self.key_lacking_seconds,
         }

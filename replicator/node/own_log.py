@@ -3,7 +3,8 @@
 Backfills start here by what is there, not by an event: for each pool of ours whose posts were never
 looked for in the own log, and, through the logs of peers, where the policy takes posts of peers.
 For what they were started stands in the store, so that they start once. What is lost (a key, the
-policy) is forgotten there, and starts them anew when it is back.
+policy) is forgotten there, and starts them anew when it is back. Each says in its scope which pool
+to show posts in, so that one never stands for others: there are as many as the node has pools.
 """
 
 from collections.abc import Sequence
@@ -44,19 +45,18 @@ def _start_missing(node: Node) -> None:
     before = node.store.filled()
     if called == before:
         return
-    started = {name for name in sorted(called - before) if _start(node, name)}
+    for name in sorted(called - before):
+        _start(node, name)
     # noted after they were started: what dies between starts them once more
-    node.store.note_filled(called & before | started, node.clock.now())
+    node.store.note_filled(called, node.clock.now())
 
 
-def _start(node: Node, name: str) -> bool:
-    """Start one; False: there is no place for it yet."""
+def _start(node: Node, name: str) -> None:
     if name == _PUT_PEERS:
         start(node, None, "put takes posts of peers")
-        return True
+        return
     query = Aim(scope=KeyText(name.removeprefix(_POOL))).text
-    own, now = node.identity.node_id, node.clock.now()
-    return bool(node.store.add_backfills([own], query, "its key came", now))
+    node.store.add_backfills([node.identity.node_id], query, "its key came", node.clock.now())
 
 
 def _show_held(node: Node, job: Backfill, deadline: float) -> int:

@@ -85,7 +85,8 @@ def release(node: Node) -> int:
         log.info("quarantine.no_room")
     if pinned and node.policy.put == "peers":
         # beside what waited there may be what found no room
-        start(node, Filter(nodes=tuple(sorted(pinned)[:FILTER_ITEMS_MAX])), "its origin is known")
+        few = len(pinned) <= FILTER_ITEMS_MAX
+        start(node, Filter(nodes=tuple(sorted(pinned))) if few else None, "its origin is known")
     return taken
 
 

@@ -11,22 +11,44 @@ from replicator.protocol.ids import Cursor, NodeId
 class MemoryBackfills:
     """Ways through logs, and what they were started for."""
 
-    def __init__(self, backfills_max: int) -> None:
-        self._max = backfills_max
+    def __init__(self, per_peer_max: int) -> None:
+        self._max = per_peer_max
         self._jobs: dict[int, Backfill] = {}
         self.filled: set[str] = set()
 
-    def put(self, peers: Collection[NodeId], query: str, reason: str, now: int) -> list[NodeId]:
-        """Note ways with one query; return the peers for which one is noted."""
-        noted: list[NodeId] = []
-        numbers = {job.peer: job.id for job in self._jobs.values() if job.query == query}
-        for peer in sorted(set(peers)):
-            if peer not in numbers and len(self._jobs) >= self._max:
-                continue
-            number = numbers.get(peer, max(self._jobs, default=0) + 1)
-            self._jobs[number] = Backfill(number, peer, query, None, reason, now)
-            noted.append(peer)
-        return noted
+    def put(
+        self,
+        peers: Collection[NodeId],
+        query: str,
+        started: tuple[str, int],
+        whole: tuple[str, str] | None,
+    ) -> None:
+        """Note ways with one query, ``started`` for a reason, and when (ms)."""
+        ways: dict[NodeId, list[Backfill]] = {peer: [] for peer in sorted(set(peers))}
+        for job in self.all(None):
+            if job.peer in ways:
+                ways[job.peer].append(job)
+        last = max(self._jobs, default=0)
+        for number, (peer, jobs) in enumerate(ways.items(), last + 1):
+            noted = self._make_place(jobs, query, whole)
+            self._jobs[number] = Backfill(number, peer, noted, None, *started)
+
+    def _make_place(self, jobs: list[Backfill], query: str, whole: tuple[str, str] | None) -> str:
+        """Remove what a new way takes the place of; return what that is to look for.
+
+        Args:
+            jobs: the ways of its peer, the oldest first.
+        """
+        same = [job for job in jobs if job.query == query]
+        if same or whole is None or len(jobs) < self._max:
+            replaced = same
+        else:
+            first, second = whole
+            query = second if jobs[0].query == first else first
+            replaced = jobs[1:]
+        for job in replaced:
+            del self._jobs[job.id]
+        return query
 
     def all(self, peer: NodeId | None) -> list[Backfill]:
         """Return ways (of one peer), the oldest first."""

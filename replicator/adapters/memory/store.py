@@ -68,7 +68,7 @@ class MemoryStore(
         self._peers = MemoryPeers(self._limits.gaps_per_peer_max)
         self._roster = MemoryRoster(self._limits.roster_entries_max)
         self._quarantine = MemoryQuarantine(self._limits)
-        self._backfills = MemoryBackfills(self._limits.backfills_max)
+        self._backfills = MemoryBackfills(self._limits.backfills_per_peer_max)
         self._lock = threading.RLock()
 
     # posts

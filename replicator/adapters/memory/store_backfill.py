@@ -26,11 +26,17 @@ class MemoryBackfillStore:
         raise NotImplementedError
 
     def add_backfills(
-        self, peers: Collection[NodeId], query: str, reason: str, now: int
-    ) -> list[NodeId]:
-        """Note a way through the log of each of ``peers``; return those for which one is noted."""
+        self,
+        peers: Collection[NodeId],
+        query: str,
+        reason: str,
+        now: int,
+        *,
+        whole: tuple[str, str] | None = None,
+    ) -> None:
+        """Note a way through the log of each of ``peers``; where they are many, one for all."""
         with self._lock:
-            return self._backfills.put(peers, query, reason, now)
+            self._backfills.put(peers, query, (reason, now), whole)
 
     def backfills(self, peer: NodeId | None = None) -> list[Backfill]:
         """Return backfills (of one peer), the oldest first."""

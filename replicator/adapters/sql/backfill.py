@@ -15,10 +15,6 @@ from replicator.node.ports import Backfill
 from replicator.protocol.ids import Cursor, NodeId
 
 _SQL: Final = "SELECT id, peer, query, cursor, reason, created_at, posts, remaining FROM backfill"
-_ANEW_SQL: Final = (
-    "UPDATE backfill SET cursor = NULL, posts = 0, remaining = NULL, created_at = ?, reason = ? "
-    "WHERE peer = ? AND query = ?"
-)
 
 
 def put_backfills(
@@ -26,25 +22,39 @@ def put_backfills(
     peers: Collection[NodeId],
     query: str,
     started: tuple[str, int],
-    backfills_max: int,
-) -> list[NodeId]:
-    """Note ways with one query; return the peers for which one is noted.
+    widened: tuple[int, tuple[str, str]] | None,
+) -> None:
+    """Note ways with one query.
 
     Args:
         started: the reason, and when (ms).
+        widened: how many ways one peer may have, and two queries for everything; None: any number.
     """
     reason, now = started
-    ((count, last),) = rows_of(connection, "SELECT count(*), max(id) FROM backfill")
-    noted: list[NodeId] = []
-    for peer in sorted(set(peers)):
-        if not execute(connection, _ANEW_SQL, now, reason, peer, query):
-            if count >= backfills_max:
-                continue
-            count, last = count + 1, (last or 0) + 1
-            row = (last, peer, query, None, now, reason, 0, None)
-            insert_rows(connection, backfill, [row])
-        noted.append(peer)
-    return noted
+    ((last,),) = rows_of(connection, "SELECT max(id) FROM backfill")
+    for row_id, peer in enumerate(sorted(set(peers)), (last or 0) + 1):
+        # a new number each time: whoever is under way with the one before saves nothing more
+        noted = _make_place(connection, peer, query, widened)
+        insert_rows(connection, backfill, [(row_id, peer, noted, None, now, reason, 0, None)])
+
+
+def _make_place(
+    connection: Connection,
+    peer: NodeId,
+    query: str,
+    widened: tuple[int, tuple[str, str]] | None,
+) -> str:
+    """Remove what a new way takes the place of; return what that is to look for."""
+    statement = "SELECT query FROM backfill WHERE peer = ? ORDER BY id"
+    queries = [row[0] for row in rows_of(connection, statement, peer)]
+    if query in queries:
+        execute(connection, "DELETE FROM backfill WHERE peer = ? AND query = ?", peer, query)
+    elif widened is not None and len(queries) >= widened[0]:
+        oldest = queries[0]
+        execute(connection, "DELETE FROM backfill WHERE peer = ? AND query <> ?", peer, oldest)
+        first, second = widened[1]
+        return second if oldest == first else first
+    return query
 
 
 def read_backfills(connection: Connection, peer: NodeId | None) -> list[Backfill]:

@@ -19,14 +19,21 @@ class SqlBackfillStore:
     _room: Room
 
     def add_backfills(
-        self, peers: Collection[NodeId], query: str, reason: str, now: int
-    ) -> list[NodeId]:
-        """Note a way through the log of each of ``peers``; return those for which one is noted."""
+        self,
+        peers: Collection[NodeId],
+        query: str,
+        reason: str,
+        now: int,
+        *,
+        whole: tuple[str, str] | None = None,
+    ) -> None:
+        """Note a way through the log of each of ``peers``; where they are many, one for all."""
         if not peers:
-            return []
+            return
+        bound = self._limits.backfills_per_peer_max
+        widened = None if whole is None else (bound, whole)
         with self._database.writing() as connection:
-            bound = self._limits.backfills_max
-            return backfill.put_backfills(connection, peers, query, (reason, now), bound)
+            backfill.put_backfills(connection, peers, query, (reason, now), widened)
 
     def backfills(self, peer: NodeId | None = None) -> list[Backfill]:
         """Return backfills (of one peer), the oldest first."""

@@ -12,12 +12,23 @@ class BackfillStore(Protocol):
     """The part of `Store` about backfills."""
 
     def add_backfills(
-        self, peers: Collection[NodeId], query: str, reason: str, now: int
-    ) -> list[NodeId]:
-        """Note a way through the log of each of ``peers``; return those for which one is noted.
+        self,
+        peers: Collection[NodeId],
+        query: str,
+        reason: str,
+        now: int,
+        *,
+        whole: tuple[str, str] | None = None,
+    ) -> None:
+        """Note a way through the log of each of ``peers``, in one transaction.
 
-        One for the same peer and query starts anew from the epoch. Beyond ``backfills_max`` no
-        further one is noted.
+        One for the same peer and query starts anew from the epoch, as the newest. Beyond
+        ``backfills_per_peer_max`` the oldest of a peer goes on, whatever comes, and one for
+        everything takes the place of all others and of the new one.
+
+        Args:
+            whole: two queries that look for everything, so that one of them can wait while the
+                other is under way; None: as many ways as there are queries.
         """
 
     def backfills(self, peer: NodeId | None = None) -> list[Backfill]:

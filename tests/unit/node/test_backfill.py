@@ -8,7 +8,7 @@ from replicator.adapters.memory.work import MemoryWorkState
 from replicator.errors import ErrorCode, PeerUnavailable
 from replicator.limits import Limits
 from replicator.node import contact
-from replicator.node.backfill import Aim, start
+from replicator.node.backfill import WHOLE, Aim, start
 from replicator.node.ports import Incoming, Transport, WireAnswer
 from replicator.node.pull import pull
 from replicator.node.upkeep import upkeep
@@ -266,14 +266,6 @@ def test_backfills_are_noted_for_peers_that_may_have_something() -> None:
     assert {job.peer for job in scene.here.store.backfills()} == {scene.relay.id, stranger.id}
 
 
-def test_beyond_the_bound_no_backfill_is_noted() -> None:
-    scene = relayed(shares_pool=True, limits=Limits(backfills_max=1))
-    scene.here.store.record_pull(scene.relay.id, None, scene.here.store.end_cursor(), now=NOW_MS)
-    assert start(scene.here.node, None, "first") == 1
-    assert start(scene.here.node, Filter(tags=("a",)), "second") == 0
-    assert start(scene.here.node, None, "first again") == 1
-
-
 def test_posts_that_were_refused_under_other_keys_come_once_the_operator_trusts_them() -> None:
     scene = relayed()
     scene.here.store.pin(scene.origin.id, [PrivateKey.generate().public], "operator", NOW_MS)
@@ -296,3 +288,4 @@ def test_backfills_go_with_their_peer() -> None:
 def test_equal_aims_have_equal_texts() -> None:
     aims = [Aim(Filter(nodes=(NodeId("a"),))), Aim(Filter(nodes=(NodeId("a"),), tags=()))]
     assert aims[0].text == aims[1].text == '{"filter":{"nodes":["a"]}}'
+    assert WHOLE == ("{}", '{"again":true}')

@@ -2,15 +2,21 @@
 
 from dataclasses import replace
 
+import pytest
+
+from replicator.errors import StoreUnavailable
 from replicator.limits import Limits
+from replicator.node.backfill import aim_of, start
+from replicator.node.own_log import fill
 from replicator.node.ports import Incoming, Query
 from replicator.node.pull import pull
 from replicator.node.repair import repair
 from replicator.node.upkeep import upkeep
 from replicator.protocol.ids import KeyText
+from replicator.protocol.messages import Filter
 from replicator.protocol.signing import PrivateKey
 from tests.support.pool import NOW_MS, Member, Pool
-from tests.support.relayed import with_pools
+from tests.support.relayed import relayed, with_pools
 
 
 def late(count: int, **options: object) -> tuple[Pool, Member, PrivateKey]:
@@ -122,6 +128,50 @@ def test_a_pool_that_was_left_is_filled_again_when_it_is_joined_again() -> None:
     again = with_pools(pool, left, pool.key, other)
     assert upkeep(again.node).shown == 1
     assert visible(again, other.public) == 6
+
+
+def test_ways_through_the_own_log_are_not_joined_however_many_pools_come() -> None:
+    pool = Pool()
+    others = [PrivateKey.generate() for _ in range(5)]
+    limits = Limits(backfills_per_peer_max=2)
+    author = pool.add("author", pools=[pool.key, *others])
+    here = pool.add("here", limits=limits)
+    pool.acquaint(author, here)
+    author.publish_many(4)
+    pull(here.node, author.id)
+    here = with_pools(pool, here, pool.key, *others)
+    here.store._quota_bytes = 1
+    assert upkeep(here.node).shown == 0
+    scopes = {aim_of(job).scope for job in here.store.backfills(here.id)}
+    assert scopes == {key.public for key in others}
+    assert len(here.store.backfills()) == 5
+    here.store._quota_bytes = None
+    assert upkeep(here.node).shown == 20
+    assert [visible(here, key.public) for key in others] == [4] * 5
+
+
+def test_for_what_ways_were_started_is_noted_once_they_stand() -> None:
+    scene = relayed(shares_pool=True, limits=Limits(backfills_per_peer_max=2))
+    here = scene.here
+    here.store.record_pull(scene.relay.id, None, here.store.end_cursor(), now=NOW_MS)
+    for tag in "abc":
+        start(here.node, Filter(tags=(tag,)), "before")
+    oldest = here.store.backfills(scene.relay.id)[0]
+
+    def dies(*_: object, **__: object) -> None:
+        raise StoreUnavailable("gone")
+
+    whole, here.store.add_backfills = here.store.add_backfills, dies  # type: ignore[method-assign]
+    with pytest.raises(StoreUnavailable):
+        fill(here.node)
+    assert "put peers" not in here.store.filled()
+    here.store.add_backfills = whole  # type: ignore[method-assign]
+    fill(here.node)
+    assert "put peers" in here.store.filled()
+    ways = here.store.backfills(scene.relay.id)
+    assert ways[0] == oldest
+    assert [aim_of(way).filter for way in ways[1:]] == [None]
+    assert ways[1].reason == "put takes posts of peers"
 
 
 def test_posts_that_the_pool_did_not_sign_are_not_shown_in_it() -> None:
