@@ -22,8 +22,9 @@ def equivocations(home: Path, *, as_json: bool) -> None:
 
     Of the two, every node keeps the one with the smaller digest. With --json both contents come
     with their signatures, so that anybody can verify them. SIGNED BY tells whether a key pinned for
-    the origin signed both, or a pool's key alone vouches for one: then any member of that pool may
-    have made it.
+    the origin signed both ("origin"), or a pool's key alone vouches for one: then any member of
+    that pool may have made it. "one each" is a forgery: the origin is known, its key signed only
+    one of them, and that one is kept whatever its digest.
     """
     with opened_node(home) as node:
         flagged = node.store.equivocators()
@@ -76,7 +77,10 @@ def _pins(node: Node, proofs: list[Equivocation]) -> dict[NodeId, set[KeyText]]:
 def _signer(one: Equivocation, pins: dict[NodeId, set[KeyText]]) -> str:
     keys = pins.get(origin_of(one.id), set())
     posts = [post for post in (one.kept_post, one.lost) if post is not None]
-    return "origin" if all(any(map(post.signed_by, keys)) for post in posts) else "pool"
+    by_origin = sum(any(map(post.signed_by, keys)) for post in posts)
+    if by_origin == len(posts):
+        return "origin"
+    return "one each" if by_origin else "pool"
 
 
 def _origin_values(one: Equivocator) -> dict[str, Any]:

@@ -207,18 +207,16 @@ class _Closing:
 
     def _decide(self, judged: Sequence[Judged], known: Sequence[Post]) -> int:
         """Record in this pool what is or was decided against, for what its content says."""
-        reasons: dict[str, list[Ref]] = {}
-        if known:
-            reasons["decided before"] = [post.ref for post in known]
+        reasons: dict[str | None, list[Post]] = {None: [*known]} if known else {}
         for item in judged:
             if item.post is None or not pools_of(item.post, {self._pool}):
                 continue
             if item.objection in (EXPIRED, BLOCKED):  # said of authentic posts only
-                reasons.setdefault(item.objection, []).append(item.post.ref)
+                reasons.setdefault(item.objection, []).append(item.post)
             elif item.incoming is not None and not self._fits(item):
-                reasons.setdefault("too-large", []).append(item.post.ref)
-        for reason, refs in reasons.items():
-            self._node.store.decide(refs, {self._pool}, reason, self._node.clock.now())
+                reasons.setdefault("too-large", []).append(item.post)
+        for reason, posts in reasons.items():
+            self._node.store.decide(posts, {self._pool}, reason, self._node.clock.now())
         return sum(map(len, reasons.values()))
 
 

@@ -14,6 +14,7 @@ from replicator.node.doorbells import due_now
 from replicator.node.health import forgive as close_breaker
 from replicator.node.quarantine import origin_pinned
 from replicator.node.rekeying import pin_introduced, take_announcement
+from replicator.node.reopening import judge_anew
 from replicator.node.repair import repair_soon
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import KeyText, NodeId
@@ -84,6 +85,7 @@ def accept(node: Node, introduction: Introduction) -> None:
     if is_new and node.policy.put == "peers":
         # otherwise what the pool did not sign is not taken, whoever its origin is
         origin_pinned(node, document.id, f"{document.id} is known")
+    judge_anew(node)
 
 
 def trust(node: Node, peer: NodeId, keys: Collection[KeyText], *, revoke: bool = False) -> None:
@@ -94,6 +96,7 @@ def trust(node: Node, peer: NodeId, keys: Collection[KeyText], *, revoke: bool =
     node.store.repin(peer, keys, node.clock.now(), revoke=revoke)
     forgive(node, peer)
     origin_pinned(node, peer, f"other keys of {peer} are trusted")
+    judge_anew(node)
     with suppress(WorkUnavailable):
         repair_soon(node)
 

@@ -111,15 +111,18 @@ def _nothing_new(node: Node, posts: Sequence[Post]) -> set[Digest]:
     if not known:
         return known
     held = {post.digest: post for post in node.store.get(digests=known)}
+    most = node.limits.post_signatures_max
+    full = {digest: post for digest, post in held.items() if len(post.signatures) >= most}
+    pins = _origin_pins(node, [*full.values()]) if full else {}
     for post in posts:
         mine = held.get(post.digest)
         if mine is None:
             continue
-        lacking = {
-            signature.key for signature in post.signatures if not mine.signed_by(signature.key)
-        }
-        room = len(mine.signatures) < node.limits.post_signatures_max
-        if lacking and (room or lacking & node.identity.pools):
+        lacking = post.signers - mine.signers
+        if post.digest in full:
+            # junk must not keep out what proves it to be its origin's, or a pool's
+            lacking &= node.identity.pools | trust.standing_among(pins.get(origin_of(post.id), {}))
+        if lacking:
             known.discard(post.digest)
     return known
 

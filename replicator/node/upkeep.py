@@ -4,8 +4,8 @@ What pulls left open is queued again, in case Redis forgot it; posts that are no
 members that nobody has heard of for long are forgotten, and dead letters of posts that came from
 elsewhere meanwhile. Posts whose origin became known leave the quarantine, and held ones are shown
 in a pool whose key came after them.
-Blocks that a kill cut off are gone on with. Each part is bounded, and what it does not finish is
-done in the next round.
+Blocks that a kill cut off are gone on with, and contents whose origin's keys changed are judged
+anew. Each part is bounded, and what it does not finish is done in the next round.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,15 @@ from typing import Final
 
 import structlog
 
-from replicator.node import dead_letters, moderation, own_log, quarantine, retention, roster
+from replicator.node import (
+    dead_letters,
+    moderation,
+    own_log,
+    quarantine,
+    reopening,
+    retention,
+    roster,
+)
 from replicator.node.context import Node
 from replicator.node.health import reachable
 from replicator.node.pull import requeue_gaps
@@ -25,7 +33,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class KeptUp:
     """What one round did: gaps queued; expired items, members and dead letters removed; posts let
-    out of quarantine, and shown in a pool whose key came after them; steps of blocks done."""
+    out of quarantine, and shown in a pool whose key came after them; steps of blocks done; contents
+    judged anew."""
 
     gaps: int = 0
     expired: int = 0
@@ -34,6 +43,7 @@ class KeptUp:
     released: int = 0
     shown: int = 0
     blocked: int = 0
+    reopened: int = 0
 
 
 def upkeep(node: Node) -> KeptUp:
@@ -67,6 +77,7 @@ _PARTS: Final[Mapping[str, Callable[[Node], int]]] = {
     "letters": dead_letters.drop_known,
     "gaps": _requeue,
     "blocked": moderation.apply,
+    "reopened": reopening.judge_anew,
     "shown": own_log.fill,
     "released": quarantine.release,
 }

@@ -120,6 +120,11 @@ class Post:
         """What every signature of this post covers."""
         return SIGNING_LABEL + self.canonical
 
+    @property
+    def signers(self) -> frozenset[KeyText]:
+        """The keys that signed this post."""
+        return frozenset(signature.key for signature in self.signatures)
+
     def signed_by(self, key: KeyText) -> bool:
         """Tell whether ``key`` is among the signatures (verified when the post was taken)."""
         return any(signature.key == key for signature in self.signatures)

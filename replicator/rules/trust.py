@@ -54,6 +54,11 @@ def current_among(states: Mapping[KeyText, KeyState]) -> frozenset[KeyText]:
     return frozenset(key for key, state in states.items() if state == "current")
 
 
+def standing_among(states: Mapping[KeyText, KeyState]) -> frozenset[KeyText]:
+    """Return the keys that authenticate posts: all that are not revoked."""
+    return frozenset(key for key, state in states.items() if state != "revoked")
+
+
 def oddity(signers: Collection[KeyText], states: Mapping[KeyText, KeyState]) -> Oddity | None:
     """Return how a known node's signers differ from its current keys: they may have changed.
 
@@ -116,7 +121,7 @@ def authentic(
         not known and no pool of ours signed.
     """
     if origin_pins:
-        standing = {key for key, state in origin_pins.items() if state != "revoked"}
+        standing = standing_among(origin_pins)
         return None if any(post.signed_by(key) for key in standing) else "origin-key"
     return None if pools_of(post, held) else "unknown-origin"
 

@@ -15,7 +15,9 @@ from replicator.limits import Limits
 from replicator.node.fetch import fetch
 from replicator.node.ports import Incoming, Store
 from replicator.node.pull import pull
+from replicator.node.upkeep import upkeep
 from replicator.protocol import codec
+from replicator.protocol.ids import NodeId
 from replicator.protocol.messages import Put
 from replicator.protocol.post import Post
 from replicator.protocol.signing import PrivateKey, verify_posts
@@ -33,7 +35,7 @@ class Stage:
 
     def __init__(self, make_stores: Callable[[Limits], Store]) -> None:
         self.pool = Pool()
-        self._key = PrivateKey.generate()
+        self.key = PrivateKey.generate()
         self._numbers = count()
         self.alpha, self.beta = (
             over(self.pool, self.pool.add(name), make_stores(Limits()))
@@ -43,15 +45,28 @@ class Stage:
 
     def contents(self, number: int) -> list[Post]:
         """Return three contents of one id, the smallest digest first."""
-        made = []
-        for text in "abc":
-            author = self.pool.add(f"author-{next(self._numbers)}")
-            identity = dataclasses.replace(author.node.identity, node_id=TWICE)
-            node = dataclasses.replace(author.node, identity=identity)
-            writer = dataclasses.replace(author, node=node)
-            writer.publish(text, id=f"p{number}", published=NOW_MS - number)
-            made += writer.posts()
+        made = [self.written(number, text) for text in "abc"]
         return sorted(made, key=lambda post: post.digest)
+
+    def written(self, number: int, text: str, key: PrivateKey | None = None) -> Post:
+        """Return a content that a key of its own signed, or ``key``, and the pool's."""
+        author = self.pool.add(f"author-{next(self._numbers)}")
+        identity = dataclasses.replace(author.node.identity, node_id=TWICE)
+        if key is not None:
+            identity = dataclasses.replace(identity, node_keys=(key,))
+        node = dataclasses.replace(author.node, identity=identity)
+        writer = dataclasses.replace(author, node=node)
+        writer.publish(text, id=f"p{number}", published=NOW_MS - number)
+        self.pool.members.remove(author)
+        (made,) = writer.posts()
+        return made
+
+    def own_and_forged(self, number: int) -> tuple[list[Post], list[Post]]:
+        """Return contents of one id by digest: forged, the origin's own, and so on, five in all."""
+        digests = {text: self.written(number, text).digest for text in "abcde"}
+        texts = sorted(digests, key=digests.__getitem__)
+        forged = [self.written(number, text) for text in texts[::2]]
+        return [self.written(number, text, self.key) for text in texts[1::2]], forged
 
     def deliver(self, post: Post, node: Member, way: str) -> None:
         """Have a content come to a node from a new member that holds nothing else."""
@@ -148,3 +163,56 @@ def test_what_nobody_holds_any_more_is_given_as_proof_so_that_sets_become_equal(
         transport, seeing = watched(pool, asker, mate)
         repair_from(pool, seeing, mate)
         assert transport.calls == {"reconcile": 1}
+
+
+def test_a_post_forged_with_the_pools_key_keeps_out_none_that_its_origin_signed(
+    stage: Stage,
+) -> None:
+    alpha, beta, pool = stage.alpha, stage.beta, stage.pool
+    orders = [order for order in permutations(range(5)) if order[0] in (0, 4)][::5]
+    kept, forgeries = set(), set()
+    for number, order in enumerate(orders):
+        own, forged = stage.own_and_forged(number)
+        both = [*own, *forged]
+        kept.add(own[0].digest)
+        forgeries |= {one.digest for one in forged}
+        for place, index in enumerate(order):
+            stage.deliver(both[index], beta, WAYS[(place + number) % len(WAYS)])
+        assert beta.digests() & {one.digest for one in both} == {forged[0].digest}
+        # somebody who knew the origin before
+        if number == 0:
+            alpha.store.pin(NodeId(TWICE), [stage.key.public], "operator", NOW_MS)
+        for place, index in enumerate(order):
+            stage.deliver(both[index], alpha, WAYS[(place + 2 * number) % len(WAYS)])
+    assert alpha.digests() == kept
+    assert alpha.store.known(forgeries) == set()
+
+    beta.store.pin(NodeId(TWICE), [stage.key.public], "operator", NOW_MS)
+    assert upkeep(beta.node).reopened
+    assert upkeep(beta.node).reopened == 0
+    pool.settle()
+    for asker, mate in ((beta, alpha), (alpha, beta)):
+        synced(alpha, beta)
+        repair_from(pool, asker, mate)
+    assert state(alpha, pool)[:2] == state(beta, pool)[:2]
+    assert beta.digests() == kept
+    assert beta.store.known(forgeries) == set()
+    assert [one.node for one in flags(beta)] == [one.node for one in flags(alpha)] == [TWICE]
+    # a forged one is offered to both again, and nothing changes
+    before = state(alpha, pool), state(beta, pool)
+    for way, node in product(WAYS, (alpha, beta)):
+        stage.deliver(forged[0], node, way)
+    assert (state(alpha, pool), state(beta, pool)) == before
+
+
+def test_the_proof_gives_the_last_copy_back_when_its_origin_becomes_known(stage: Stage) -> None:
+    beta, pool = stage.beta, stage.pool
+    (own, _), (forged, *_) = stage.own_and_forged(1)
+    stage.deliver(own, beta, "put")
+    stage.deliver(forged, beta, "put")
+    assert beta.digests() == {forged.digest}
+    beta.store.pin(NodeId(TWICE), [stage.key.public], "operator", NOW_MS)
+    assert upkeep(beta.node).reopened == 1
+    assert beta.digests() == {own.digest}
+    assert state(beta, pool)[1] == [(own.published, bytes.fromhex(own.digest))]
+    assert flags(beta) == []

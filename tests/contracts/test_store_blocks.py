@@ -161,7 +161,7 @@ def test_what_another_block_covers_stays_decided(store: Store) -> None:
 def test_what_was_decided_for_other_reasons_stays_when_a_block_is_lifted(store: Store) -> None:
     small, large = sorted((post(1, text=text) for text in "ab"), key=lambda one: one.digest)
     store.add([received(large), received(small)], now=1)
-    store.decide([post(2).ref], [POOL], "too-large", now=1)
+    store.decide([post(2)], [POOL], "too-large", now=1)
     names = [BlockName("node", HERE), name_of(small), name_of(post(2), "digest")]
     block(store, *names)
     assert store.covered(names) == Covered(0, 1)
@@ -247,8 +247,8 @@ def take(store: Store, step: str, what: object, where: object) -> list[Added]:
             items = [received(made(one, at), pools=where) for at, one in enumerate(what)]
             outcomes = store.add(items, now=1)
         case "decide", list(), tuple():
-            refs = [made(one, at).ref for at, one in enumerate(what)]
-            store.decide(sorted(refs, key=lambda ref: ref.digest), where, "policy", now=2)
+            posts = [made(one, at) for at, one in enumerate(what)]
+            store.decide(sorted(posts, key=lambda one: one.digest), where, "policy", now=2)
         case "block" | "unblock", list(), _:
             kinds = {
                 "id": lambda number: BlockName("id", made(number).id),

@@ -1,13 +1,14 @@
 """Two contents under one id: every store ends the same in every order, with proof and a flag."""
 
 from collections.abc import Callable
-from itertools import permutations, product
+from dataclasses import replace
+from itertools import islice, permutations, product
 
 from replicator.limits import Limits
 from replicator.node.ports import Added, BlockName, Equivocator, Keep, Store
-from replicator.protocol.ids import NodeId
+from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.post import Post
-from tests.support.posts import HERE, NODE_KEY, POOL, post, published, received, signature
+from tests.support.posts import HERE, NODE_KEY, POOL, key, post, published, received, signature
 
 pytest_plugins = ["tests.support.store_fixtures"]
 
@@ -26,7 +27,7 @@ def meet(store: Store, one: Post, way: str) -> None:
     if way == "held":
         store.add([received(one)], now=1)
     elif way == "policy":
-        store.decide([one.ref], [POOL], "too-large", now=1)
+        store.decide([one], [POOL], "too-large", now=1)
     else:
         store.add_blocks([BlockName("digest", one.digest)], "", 1)
         store.add([received(one)], now=1)
@@ -123,3 +124,243 @@ def test_proofs_and_flags_are_bounded_and_no_origin_pushes_out_the_others(
     assert store.equivocators([NodeId("n1.example"), NodeId("loud")]) == [
         Equivocator(NodeId("n1.example"), 11, 20, 2)
     ]
+
+
+ORIGIN = "pinned.example"
+OTHER_KEY = key("other")
+
+
+def two_sided(number: int) -> tuple[list[Post], list[Post]]:
+    """Return contents of one id that its origin signed, and such as only a pool did.
+
+    By digest: forged, own, forged, own, forged.
+    """
+    texts = map(str, range(100))
+    made = sorted(
+        (post(number, node=ORIGIN, text=text) for text in islice(texts, 5)),
+        key=lambda one: one.digest,
+    )
+    forged = [
+        post(number, node=ORIGIN, text=one.content.text, signers=(POOL,)) for one in made[::2]
+    ]
+    return made[1::2], forged
+
+
+def pinned(store: Store, *keys: KeyText, now: int = 5) -> set[str]:
+    """Pin keys, judge anew until nothing is left; return what was reopened."""
+    store.pin(NodeId(ORIGIN), keys or (NODE_KEY,), "operator", now)
+    return reopened(store)
+
+
+def reopened(store: Store) -> set[str]:
+    found: set[str] = set()
+    while (step := store.reopen(6)) is not None:
+        found.update(step.digests)
+        if step.ended:
+            store.end_reopening(step)
+    return found
+
+
+def test_what_its_origin_signed_takes_the_place_of_what_only_a_pool_did_in_every_order(
+    store: Store,
+) -> None:
+    orders = [order for order in permutations(range(5)) if order[0] in (0, 4) or order[4] == 2]
+    left = []
+    for number, order in enumerate(orders):
+        own, forged = two_sided(number)
+        both = [*own, *forged]
+        for index in order:
+            store.add([received(both[index])], now=1)
+        assert store.held([one.digest for one in both]) == {forged[0].digest}
+        left.append((own, forged))
+    assert store.equivocators() == [Equivocator(NodeId(ORIGIN), 1, 1, 4 * len(orders))]
+    # what the proofs still have is held again at once, the rest is as never seen
+    again = pinned(store)
+    assert again == {one.digest for own, forged in left for one in (own[0], *forged[1:])}
+    for own, forged in left:
+        store.add([received(own[0])], now=6)
+        assert store.known([one.digest for one in forged]) == set()
+        assert store.known([one.digest for one in own]) == {one.digest for one in own}
+        assert store.held([one.digest for one in own]) == {own[0].digest}
+    items = [(one.published, bytes.fromhex(one.digest)) for own, _ in left for one in own]
+    assert items_of(store) == sorted(items)
+    assert store.totals().posts == len(orders)
+    (flag,) = store.equivocators()
+    assert len(orders) <= flag.times <= 2 * len(orders)
+    assert reopened(store) == set()
+
+
+def test_what_was_removed_and_only_a_pool_signed_keeps_nothing_out(store: Store) -> None:
+    for number, way in enumerate(("policy", "blocked")):
+        (small, _), (forged, *_) = two_sided(number)
+        meet(store, forged, way)
+        assert store.add([received(small)], now=2) == [Added.LOST]
+    for number in range(2):
+        (small, _), (forged, *_) = two_sided(10 + number)
+        store.add([received(forged)], now=2)
+    while store.expire(Keep(posts=0), now=2):
+        pass
+    pinned(store)
+    for number in (0, 1, 10, 11):
+        (small, _), (forged, *_) = two_sided(number)
+        store.add([received(small)], now=6)
+        assert small.digest in store.held([small.digest]), number
+        assert store.known([forged.digest]) == {forged.digest}
+    # and the operator may take out what was forged after the pin as well
+    (small, large), (forged, *_) = two_sided(20)
+    store.add([received(forged)], now=7)
+    store.add_blocks([BlockName("digest", forged.digest)], "forged", 7)
+    while store.apply_blocks(7):
+        pass
+    assert store.add([received(large)], now=8) == [Added.STORED]
+    assert store.add([received(small)], now=9) == [Added.REPLACED]
+    store.lift_blocks([BlockName("digest", forged.digest)])
+    while store.apply_blocks(9):
+        pass
+    assert store.known([forged.digest]) == set()
+
+
+def test_a_forged_post_that_comes_late_changes_nothing(store: Store) -> None:
+    (small, large), forged = two_sided(1)
+    pinned(store)
+    for one in (large, *forged):
+        store.add([received(one)], now=6)
+    assert store.known([one.digest for one in (large, *forged)]) == {large.digest}
+    assert store.equivocators() == []
+    assert store.equivocations() == []
+    assert items_of(store) == [(1, bytes.fromhex(large.digest))]
+    assert store.add([received(small)], now=7) == [Added.REPLACED]
+    store.decide([forged[0]], [POOL], "too-large", now=8)
+    assert store.known([forged[0].digest, small.digest]) == {small.digest}
+
+
+def test_a_decided_content_of_the_origin_takes_the_place_of_a_forged_one(store: Store) -> None:
+    (small, large), (forged, *_) = two_sided(1)
+    store.add([received(forged)], now=1)
+    pinned(store)
+    store.decide([small], [POOL], "too-large", now=6)
+    assert store.known([forged.digest, small.digest]) == {small.digest}
+    assert items_of(store) == [(1, bytes.fromhex(small.digest))]
+    assert store.add([received(large)], now=7) == [Added.LOST]
+
+
+def test_another_key_for_the_origin_judges_again_and_what_a_revoked_one_signed_gives_way(
+    store: Store,
+) -> None:
+    thief = key("thief")
+    own, _ = two_sided(1)
+    stolen = post(1, node=ORIGIN, text=own[0].content.text, signers=(thief, POOL))
+    real = post(1, node=ORIGIN, text=own[1].content.text, signers=(OTHER_KEY, POOL))
+    assert stolen.digest < real.digest
+    assert pinned(store, thief) == set()
+    store.add([received(stolen)], now=6)
+    assert store.add([received(real)], now=6) == [Added.LOST]  # nothing of it is kept
+    store.repin(NodeId(ORIGIN), [thief, OTHER_KEY], 7)
+    assert reopened(store) == set()
+    assert store.add([received(real)], now=7) == [Added.LOST]
+    assert store.held([stolen.digest, real.digest]) == {stolen.digest}
+    store.repin(NodeId(ORIGIN), [OTHER_KEY], 8, revoke=True)
+    assert reopened(store) == {real.digest}
+    assert store.held([stolen.digest, real.digest]) == {real.digest}
+    assert store.known([stolen.digest]) == set()
+    # both were signed by keys that it had here: that it did so stays known
+    assert [proof.lost.digest for proof in store.equivocations()] == [real.digest]
+
+
+def test_judging_anew_goes_in_bounded_steps_and_origins_take_turns(
+    make_store: Callable[[Limits], Store],
+) -> None:
+    store = make_store(Limits(expire_items_max=3, equivocations_max=1))
+    lost = set()
+    for number in range(7):
+        own, forged = two_sided(number)
+        store.add([received(forged[0]), received(own[0]), received(forged[2])], now=1)
+        lost |= {own[0].digest, forged[2].digest}
+    store.add([received(one) for one in two_sided(8)[0]], now=1)
+    for node in ("aa.example", "zz.example"):
+        store.add([received(post(1, node=node, text=text)) for text in "ab"], now=1)
+    assert store.reopen(2) is None
+    for node in ("zz.example", ORIGIN, "aa.example"):
+        store.pin(NodeId(node), [NODE_KEY], "operator", 2)
+    found: dict[str, list[str]] = {}
+    turns: list[str] = []
+    while (step := store.reopen(2)) is not None:
+        assert len(step.digests) <= 2 * 3
+        found.setdefault(step.origin, []).extend(step.digests)
+        turns.append(step.origin)
+        if step.ended:
+            assert store.reopen(2) == replace(step, digests=())  # until it is said to be ended
+            store.end_reopening(step)
+    assert turns[:3] == ["zz.example", ORIGIN, "aa.example"]
+    assert sorted(found[ORIGIN]) == sorted(lost)
+    assert found["zz.example"] == found["aa.example"] == []
+    assert store.known([two_sided(8)[0][1].digest])
+
+
+def test_the_same_keys_in_other_states_are_no_reason_to_judge_anew_and_others_are(
+    store: Store,
+) -> None:
+    node = NodeId(ORIGIN)
+    assert pinned(store) == set()
+    before = store.pins(node)
+    after = [replace(before[0], state="retired")]
+    assert store.announce(node, before, after, 1)
+    assert store.reopen(6) is None
+    store.repin(node, [NODE_KEY], 7)
+    assert store.reopen(7) is None
+    store.repin(node, [OTHER_KEY], 7)
+    step = store.reopen(7)
+    assert step is not None
+    assert (step.origin, step.ended, step.found) == (node, True, False)
+    store.repin(node, [NODE_KEY], 8, revoke=True)
+    store.end_reopening(step)  # too late: its keys have changed again
+    assert store.reopen(8) is not None
+
+
+def test_an_id_is_judged_as_a_whole_however_small_a_step_is(
+    make_store: Callable[[Limits], Store],
+) -> None:
+    store = make_store(Limits(expire_items_max=1))
+    own, forged = two_sided(1)
+    for one in (*forged, *own):
+        store.add([received(one)], now=1)
+    assert pinned(store) == {own[0].digest, *(one.digest for one in forged[1:])}
+    assert store.known([one.digest for one in own]) == {one.digest for one in own}
+
+
+def test_what_was_forgotten_meanwhile_is_not_decided_against_because_it_was_known_before(
+    store: Store,
+) -> None:
+    (own, _), (forged, *_) = two_sided(1)
+    store.add([received(forged)], now=1)
+    store.add([received(own)], now=1)
+    store.add([received(post(2, signers=[POOL]), pools=[])], now=1)
+    store.decide([own, post(2), post(3)], [POOL], None, now=2)
+    assert store.known([post(3).digest]) == set()
+    assert (2, bytes.fromhex(post(2).digest)) in items_of(store)
+    assert store.held([own.digest]) == set()
+    assert len(items_of(store)) == 3
+
+
+def test_where_the_right_content_is_decided_against_for_good_the_forged_one_goes(
+    store: Store,
+) -> None:
+    (small, _), (forged, *_) = two_sided(1)
+    store.decide([small], [POOL], "too-large", now=1)
+    store.add([received(forged)], now=1)
+    assert store.held([forged.digest]) == {forged.digest}
+    assert pinned(store) == set()
+    assert store.known([forged.digest, small.digest]) == {small.digest}
+    assert items_of(store) == [(1, bytes.fromhex(small.digest))]
+
+
+def test_no_proof_goes_before_the_post_in_it_is_held_again(store: Store) -> None:
+    (small, large), (forged, *_) = two_sided(1)
+    for one in (forged, small):
+        store.add([received(one)], now=1)
+    store.pin(NodeId(ORIGIN), [NODE_KEY], "operator", 5)
+    # before it is judged anew its origin's other content comes
+    assert store.add([received(large)], now=5) == [Added.LOST]
+    assert store.held([one.digest for one in (small, large, forged)]) == set()
+    assert reopened(store) == {small.digest}
+    assert store.held([one.digest for one in (small, large, forged)]) == {small.digest}

@@ -76,7 +76,7 @@ def test_what_the_floor_rose_past_since_it_was_judged_is_not_stored_again(store:
 def test_what_is_below_the_floor_goes_and_is_forgotten(store: Store) -> None:
     posts = [post(number, tags=["a"], node=f"node-{number % 3}") for number in range(9)]
     store.add([published(each) for each in posts], now=1)
-    store.decide([post(2, text="unwanted").ref], [POOL], "policy", now=1)
+    store.decide([post(2, text="unwanted")], [POOL], "policy", now=1)
     store.raise_floor(5)
     assert expire(store) > 0
     assert held(store) == {each.digest for each in posts[5:]}
@@ -176,7 +176,7 @@ def test_the_floor_rises_where_too_many_digests_are_remembered(
 ) -> None:
     store = make_store(Limits(decided_items_max=10, expire_items_max=7))
     unwanted = [post(number, node=THERE) for number in range(30)]
-    store.decide([each.ref for each in unwanted], [POOL], "policy", now=1)
+    store.decide(unwanted, [POOL], "policy", now=1)
     store.add([received(post(25))], now=1)
     assert store.totals().decided == 30
     expire(store)

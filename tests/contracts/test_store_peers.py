@@ -228,7 +228,7 @@ def test_a_gap_ends_when_its_post_is_stored_or_decided_against(store: Store) -> 
         store.add_peer(node, None, now=1)
         store.record_pull(node, None, None, gaps=[post(n).ref for n in range(5)], now=1)
     store.add([received_from(post(0))], now=2)
-    store.decide([post(1).ref], [POOL], "policy", now=2)
+    store.decide([post(1)], [POOL], "policy", now=2)
     store.drop_gaps(THERE, [post(2).digest, post(0).digest])
     assert store.gaps(THERE, 10) == [post(3).ref, post(4).ref]
     assert store.gaps(HERE, 10) == [post(2).ref, post(3).ref, post(4).ref]

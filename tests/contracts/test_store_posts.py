@@ -84,7 +84,7 @@ def test_a_post_given_twice_in_one_call_is_stored_once(store: Store) -> None:
 def test_known_tells_held_and_decided_digests_and_held_only_those_held(store: Store) -> None:
     one, two = post(1), post(2)
     store.add([published(one)], now=1)
-    store.decide([two.ref], [POOL], "policy", now=1)
+    store.decide([two], [POOL], "policy", now=1)
     asked = [one.digest, two.digest, UNKNOWN]
     assert store.known(asked) == {one.digest, two.digest}
     assert store.held(asked) == {one.digest}
@@ -93,8 +93,8 @@ def test_known_tells_held_and_decided_digests_and_held_only_those_held(store: St
 
 def test_a_decided_digest_is_not_stored(store: Store) -> None:
     one = post(1)
-    store.decide([one.ref], [POOL], "policy", now=1)
-    store.decide([one.ref, one.ref], [POOL], "policy", now=2)
+    store.decide([one], [POOL], "policy", now=1)
+    store.decide([one, one], [POOL], "policy", now=2)
     assert store.add([received(one)], now=3) == [Added.DECIDED]
     assert store.get(ids=[one.id]) == []
     assert log_of(store) == []
@@ -103,7 +103,7 @@ def test_a_decided_digest_is_not_stored(store: Store) -> None:
 def test_a_held_digest_stays_held_when_it_is_decided_against(store: Store) -> None:
     one = post(1)
     store.add([published(one)], now=1)
-    store.decide([one.ref], [], "policy", now=2)
+    store.decide([one], [], "policy", now=2)
     assert store.held([one.digest]) == {one.digest}
     assert store.add([published(one)], now=3) == [Added.KNOWN]
 
@@ -124,6 +124,24 @@ def test_signatures_stay_within_their_limit_and_a_pool_finds_room(store: Store) 
     assert held.signed_by(POOL)
     assert [one.key for one in held.signatures] == sorted(one.key for one in held.signatures)
     assert signature(POOL, held.id) in held.signatures
+
+
+def test_junk_pushes_no_signature_of_a_pool_out_in_which_the_post_is_shown(store: Store) -> None:
+    store.add([received(post(1, signers=[POOL]))], now=1)
+    junk = [key(f"junk {number}") for number in range(7)]
+    store.add([received(post(1, signers=[*junk, OTHER_POOL]), pools=[OTHER_POOL])], now=2)
+    (held,) = store.get(ids=[post(1).id])
+    assert held.signers >= {POOL, OTHER_POOL}
+
+
+def test_what_proves_a_post_finds_room_among_junk(store: Store) -> None:
+    junk = [key(f"junk {number}") for number in range(7)]
+    store.add([received(post(1, signers=[*junk, POOL]))], now=1)
+    store.pin(HERE, [NODE_KEY], "operator", 2)
+    assert store.add([received(post(1))], now=3) == [Added.KNOWN]
+    (held,) = store.get(ids=[post(1).id])
+    assert held.signers >= {NODE_KEY, POOL}
+    assert len(held.signatures) == 8
 
 
 def test_get_gives_each_post_once_within_the_scopes(store: Store) -> None:

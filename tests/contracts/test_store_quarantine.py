@@ -120,7 +120,7 @@ def test_what_is_decided_is_not_kept_and_goes_and_so_do_old_copies(store: Store)
     store.quarantine([one, other, third], now=10)
     assert store.expire_waiting(9) == 1
     store.add([received(one.post)], now=11)
-    store.decide([other.post.ref], [], "expired", now=11)
+    store.decide([other.post], [], "expired", now=11)
     assert store.quarantine([one, other], now=12) == set()
     assert store.expire_waiting(10) == 2
     assert copies(store) == [third]

@@ -79,20 +79,20 @@ def test_both_contents_of_an_equivocation_are_in_the_set(store: Store, smaller_f
 
 
 def test_what_was_decided_against_is_in_the_sets_it_was_decided_in(store: Store) -> None:
-    store.decide([post(1).ref, post(1).ref], [POOL], "policy", now=1)
-    store.decide([post(1).ref], [POOL], "policy", now=1)
-    store.decide([post(2).ref], [], "policy", now=1)
+    store.decide([post(1), post(1)], [POOL], "policy", now=1)
+    store.decide([post(1)], [POOL], "policy", now=1)
+    store.decide([post(2)], [], "policy", now=1)
     assert items_of(store) == [item(post(1))]
     # the same content, met in another pool
     store.add([received(post(1), pools=[OTHER_POOL]), received(post(2), pools=[OTHER_POOL])], now=2)
     assert items_of(store, OTHER_POOL) == [item(post(1)), item(post(2))]
-    store.decide([post(1).ref], POOLS, "policy", now=3)
+    store.decide([post(1)], POOLS, "policy", now=3)
     assert items_of(store) == [item(post(1))]
 
 
 def test_a_held_post_that_is_decided_against_in_a_pool_may_join_it_later(store: Store) -> None:
     store.add([received(post(1), pools=[])], now=1)
-    store.decide([post(1).ref], [POOL], "decided before", now=2)
+    store.decide([post(1)], [POOL], "decided before", now=2)
     assert items_of(store) == [item(post(1))]
     store.add([received(post(1))], now=3)
     assert items_of(store) == [item(post(1))]
@@ -103,7 +103,7 @@ def test_nothing_below_the_floor_is_in_the_set_or_enters_it(store: Store) -> Non
     store.add([received(post(number)) for number in range(6)], now=1)
     store.raise_floor(3)
     assert items_of(store) == [item(post(number)) for number in (3, 4, 5)]
-    store.decide([post(2, text="other").ref], [POOL], "policy", now=2)
+    store.decide([post(2, text="other")], [POOL], "policy", now=2)
     assert store.known([post(2, text="other").digest]) == set()
     while store.expire(Keep(), now=2):
         pass
@@ -150,7 +150,7 @@ class Model:
 
     def decide(self, posts: list[Post], pool: KeyText) -> None:
         floor = self.store.floor()
-        self.store.decide([one.ref for one in posts], [pool], "policy", now=1)
+        self.store.decide(posts, [pool], "policy", now=1)
         self.sets[pool].update(item(one) for one in posts if one.published >= floor)
 
     def expire(self, keep: Keep) -> None:
@@ -233,7 +233,7 @@ def follow(store: Store, steps: Steps) -> None:
 
 def test_totals_tell_what_is_remembered_of_posts_not_held(store: Store) -> None:
     store.add([published(post(1)), received(post(2))], now=1)
-    store.decide([post(3).ref, post(1).ref], [POOL], "policy", now=1)
+    store.decide([post(3), post(1)], [POOL], "policy", now=1)
     totals = store.totals()
     assert (totals.posts, totals.size) == (2, post(1).size + post(2).size)
     assert (totals.decided, totals.floor, totals.full) == (1, 0, False)

@@ -60,7 +60,7 @@ def test_a_full_store_goes_on_with_all_but_posts(make_stores: MakeStores) -> Non
     store.record_pull(THERE, None, end, gaps=[post(1_000).ref], now=2)
     assert store.gaps(THERE, 9) == [post(1_000).ref]
     store.move_lane(THERE, 0, 3)
-    store.decide([post(1_001).ref], [], "policy", now=2)
+    store.decide([post(1_001)], [], "policy", now=2)
     assert store.page(Query(limit=1), None).posts
 
 

@@ -77,8 +77,8 @@ OF_POSTS = {
     *("reconciled", "summary", "origin"),
 }
 """Tables that change when a post comes."""
-OF_UPKEEP = {"filled"}
-"""What the node has done by itself since it started."""
+OF_UPKEEP = {"filled", "repinned"}
+"""What the node does by itself; `repinned` waits for it, and gets rows along with `node_key`."""
 Dump = dict[str, list[tuple[Any, ...]]]
 
 

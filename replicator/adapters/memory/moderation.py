@@ -99,12 +99,25 @@ class MemoryEquivocations:
     def note(self, one: Post, other: Post, now: int) -> None:
         """Keep two contents of one id as evidence."""
         kept, lost = sorted((one, other), key=lambda post: post.digest)
+        if any((kept.digest, lost.digest) == (it.kept, it.lost.digest) for it in self.evidence):
+            return
         self.evidence.append(Equivocation(one.id, kept.digest, kept, lost, now))
         origin, limits = origin_of(one.id), self._limits
         of_origin = [found for found in self.evidence if origin_of(found.id) == origin]
         for surplus in of_origin[: -limits.equivocations_per_origin_max]:
             self.evidence.remove(surplus)
         del self.evidence[: max(0, len(self.evidence) - limits.equivocations_max)]
+
+    def lost(self, digests: Collection[Digest]) -> list[Post]:
+        """Return posts that stand in the evidence as lost, each once."""
+        found = {one.lost.digest: one.lost for one in self.evidence}
+        return [found[digest] for digest in sorted({*digests} & found.keys())]
+
+    def acquit(self, origin: NodeId, times: int) -> None:
+        """Take back how often an origin was seen to equivocate; a flag without cause goes."""
+        before = self.flagged.pop(origin, None)
+        if before is not None and before.times > times:
+            self.flagged[origin] = replace(before, times=before.times - times)
 
     def flag(self, origin: NodeId, times: int, now: int) -> None:
         """Note that an origin was seen to equivocate."""

@@ -2,13 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from replicator.errors import CursorConflict
 from replicator.node.ports import Peer, Pin
 from replicator.protocol.ids import Cursor, Digest, KeyText, NodeId
 from replicator.protocol.post import Ref
+from replicator.rules.trust import standing_among
+
+
+@dataclass(frozen=True)
+class Repinned:
+    """That other keys of a node stand than before; ``after``: the id judged anew last."""
+
+    place: int
+    after: str = ""
+    found: bool = False
 
 
 class MemoryPeers:
@@ -24,6 +34,7 @@ class MemoryPeers:
         self._gaps: dict[NodeId, dict[Digest, Ref]] = defaultdict(dict)
         self._pins: dict[NodeId, dict[KeyText, Pin]] = defaultdict(dict)
         self._serials: dict[NodeId, int] = {}
+        self.repinned: dict[NodeId, Repinned] = {}
 
     def all(self) -> list[Peer]:
         """Return all peers, ordered by id."""
@@ -118,16 +129,27 @@ class MemoryPeers:
             if (pins := self._pins.get(node))
         }
 
+    def keys(self, node: NodeId) -> frozenset[KeyText]:
+        """Return the keys pinned for a node, in any state."""
+        return frozenset(self._pins.get(node, {}))
+
+    def standing(self, node: NodeId) -> frozenset[KeyText]:
+        """Return the keys that authenticate posts of a node."""
+        pins = self._pins.get(node, {})
+        return standing_among({key: pin.state for key, pin in pins.items()})
+
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
         """Pin keys for a node that has no pin; False where it has one."""
         if not keys or self._pins.get(node):
             return False
         for key in keys:
             self._pins[node][key] = Pin(key, "current", now, source)
+        self._mark(node, frozenset())
         return True
 
     def repin(self, node: NodeId, keys: Collection[KeyText], now: int, *, revoke: bool) -> None:
         """Make ``keys`` the current ones; others become retired, or revoked."""
+        before = self.standing(node)
         for key, pin in list(self._pins[node].items()):
             if revoke:
                 self._pins[node][key] = replace(pin, state="revoked", until=None)
@@ -136,6 +158,7 @@ class MemoryPeers:
         for key in keys:
             self._pins[node][key] = Pin(key, "current", now, "operator")
         self._serials.pop(node, None)
+        self._mark(node, before)
 
     def serial(self, node: NodeId) -> int:
         """Return the serial of the newest announcement taken of a node, or 0."""
@@ -148,6 +171,17 @@ class MemoryPeers:
         present = set(self._pins.get(node, {}).values())
         if not present or present != set(before) or self.serial(node) >= serial:
             return False
+        standing = self.standing(node)
         self._pins[node] = {pin.key: pin for pin in after}
         self._serials[node] = serial
+        self._mark(node, standing)
         return True
+
+    def _mark(self, node: NodeId, before: frozenset[KeyText]) -> None:
+        """Have what was decided between posts of a node judged anew, if other keys stand now."""
+        if self.standing(node) != before:
+            self.repinned[node] = Repinned(self.last_place() + 1)
+
+    def last_place(self) -> int:
+        """Return the last turn of all that is to be judged anew."""
+        return max((mark.place for mark in self.repinned.values()), default=0)

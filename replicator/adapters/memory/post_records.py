@@ -34,6 +34,7 @@ class Decision:
     reason: str
     published: int
     id: GlobalId
+    signers: frozenset[KeyText]
 
 
 @dataclass(slots=True)

@@ -64,8 +64,8 @@ class MemoryStore(
         self._limits = limits or Limits()
         self._log_id = log_id or secrets.token_bytes(LOG_ID_BYTES)
         self._quota_bytes = quota_bytes
-        self._posts = MemoryPosts(self._limits)
         self._peers = MemoryPeers(self._limits.gaps_per_peer_max)
+        self._posts = MemoryPosts(self._limits, self._peers.standing)
         self._roster = MemoryRoster(self._limits.roster_entries_max)
         self._quarantine = MemoryQuarantine(self._limits)
         self._backfills = MemoryBackfills(self._limits.backfills_per_peer_max)
@@ -93,11 +93,11 @@ class MemoryStore(
             raise StoreFull("the quota for posts is used up")
 
     def decide(
-        self, refs: Collection[Ref], pools: Collection[KeyText], reason: str, now: int
+        self, posts: Collection[Post], pools: Collection[KeyText], reason: str | None, now: int
     ) -> None:
         """Record posts as decided against, in pools; a held one stays held."""
         with self._lock:
-            self._posts.decide(refs, pools, reason, now)
+            self._posts.decide(posts, pools, reason, now)
             self._peers.drop_decided(self._posts.known)
 
     def known(self, digests: Collection[Digest]) -> set[Digest]:

@@ -3,10 +3,10 @@
 import threading
 from collections.abc import Collection
 
-from replicator.adapters.memory.peers import MemoryPeers
+from replicator.adapters.memory.peers import MemoryPeers, Repinned
 from replicator.adapters.memory.quarantine import MemoryQuarantine
 from replicator.adapters.memory.store_posts import MemoryPosts
-from replicator.node.ports import Block, BlockName, Covered, Equivocation, Equivocator
+from replicator.node.ports import Block, BlockName, Covered, Equivocation, Equivocator, Reopened
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.post import Post, Ref
 
@@ -61,6 +61,28 @@ class MemoryModerationStore:
             held = self._posts.held_of(names)
             return Covered(len(held), len(self._posts.blocked_of(names)))
 
+    def reopen(self, now: int) -> Reopened | None:
+        """Judge anew some of what lost to another content of its id; None: nothing is left."""
+        with self._lock:
+            marks = self._peers.repinned
+            if not marks:
+                return None
+            origin = min(marks, key=lambda node: marks[node].place)
+            mark = marks[origin]
+            ids, ended = self._posts.fallen_ids(origin, mark.after)
+            digests = self._posts.reopen(origin, ids, self._peers.keys(origin), now)
+            found = mark.found or bool(digests)
+            place = mark.place if ended else self._peers.last_place() + 1
+            marks[origin] = Repinned(place, mark.after if ended else ids[-1], found)
+            return Reopened(origin, digests, place, found, ended)
+
+    def end_reopening(self, step: Reopened) -> None:
+        """Note that what the last step of an origin found is looked for."""
+        with self._lock:
+            mark = self._peers.repinned.get(step.origin)
+            if mark is not None and mark.place == step.place:
+                del self._peers.repinned[step.origin]
+
     def equivocators(self, nodes: Collection[NodeId] | None = None) -> list[Equivocator]:
         """Return origins (of ``nodes``) seen to equivocate, the one seen last first."""
         with self._lock:
@@ -76,5 +98,4 @@ class MemoryModerationStore:
     def lost_posts(self, digests: Collection[Digest]) -> list[Post]:
         """Return posts that lost to another content of their id and are kept as evidence."""
         with self._lock:
-            found = {one.lost.digest: one.lost for one in self._posts.twofold.evidence}
-            return [found[digest] for digest in sorted({*digests} & found.keys())]
+            return self._posts.twofold.lost(digests)

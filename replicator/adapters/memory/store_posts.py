@@ -12,24 +12,29 @@ from dataclasses import replace
 from typing import Final
 
 from replicator.adapters.memory.moderation import MemoryBlocks, MemoryEquivocations, names_of
+from replicator.adapters.memory.post_expiry import MemoryExpiry
 from replicator.adapters.memory.post_records import Decision, Entry, Held, PoolSet, item_of
 from replicator.limits import Limits
-from replicator.node.ports import Added, BlockName, Incoming, Keep
+from replicator.node.ports import Added, BlockName, Incoming
 from replicator.protocol.ids import Digest, GlobalId, KeyText, NodeId, origin_of
 from replicator.protocol.post import Post, Ref
-from replicator.rules.merging import kept_digest, merged_signatures
-from replicator.rules.negentropy import SortedItems
+from replicator.rules.merging import contenders, merged_signatures
+from replicator.rules.negentropy import Item, SortedItems
 
 EQUIVOCATION: Final = "equivocation"
-EXPIRED: Final = "expired"
 BLOCKED: Final = "blocked"
 
 
-class MemoryPosts:
-    """What a store holds, and what it decided against."""
+class MemoryPosts(MemoryExpiry):
+    """What a store holds, and what it decided against.
 
-    def __init__(self, limits: Limits) -> None:
+    Args:
+        standing: gives the keys that authenticate posts of an origin.
+    """
+
+    def __init__(self, limits: Limits, standing: Callable[[NodeId], frozenset[KeyText]]) -> None:
         self._limits = limits
+        self._standing = standing
         self.held: dict[Digest, Held] = {}
         self.by_id: dict[GlobalId, Digest] = {}
         self.decided: dict[Digest, Decision] = {}
@@ -49,7 +54,7 @@ class MemoryPosts:
         post = item.post
         if self.blocks.covers(post.digest, post.id):
             if not publishing:
-                self.decide([post.ref], item.pools, BLOCKED, now)
+                self.decide([post], item.pools, BLOCKED, now)
             return Added.DECIDED
         if post.digest in self.held:
             self._merge(item)
@@ -59,35 +64,63 @@ class MemoryPosts:
             return Added.DECIDED
         if post.published < self.floor:
             return Added.DECIDED
-        others = self._others(post.id)
-        if not others:
+        if not self._seen(post.id):
             self._store(item)
             return Added.STORED
         if publishing:
             return Added.CONFLICT
-        return self._resolve(item, min(others), now)
+        return self._resolve(item, now)
 
-    def _others(self, post_id: GlobalId) -> set[Digest]:
-        """Return the contents seen under an id, held or decided against."""
+    def _seen(self, post_id: GlobalId) -> dict[Digest, frozenset[KeyText]]:
+        """Return the contents seen under an id, held or decided against, with who signed each."""
         held = self.by_id.get(post_id)
-        fallen = self._fallen.get(post_id, set())
-        return fallen if held is None else {held, *fallen}
+        seen = {digest: self.decided[digest].signers for digest in self._fallen.get(post_id, ())}
+        return seen if held is None else {**seen, held: self.held[held].post.signers}
 
-    def _resolve(self, item: Incoming, smallest: Digest, now: int) -> Added:
-        """Keep the smallest of all contents seen under an id, be it not held any more."""
-        post = item.post
-        self.twofold.flag(origin_of(post.id), 1, now)
-        rival = self.by_id.get(post.id)
-        if rival is not None:
-            self.twofold.note(self.held[rival].post, post, now)
-        if kept_digest(smallest, post.digest) == smallest:
-            self._note(post.ref, EQUIVOCATION)
-            self._show(post.ref, item.pools)
+    def _contenders(self, post: Post) -> set[Digest]:
+        seen = {**self._seen(post.id), post.digest: post.signers}
+        return contenders(seen, self._standing(origin_of(post.id)))
+
+    def _resolve(self, item: Incoming, now: int) -> Added:
+        """Keep the smallest of the contents that contend, be it not held any more."""
+        post, rival = item.post, self.by_id.get(item.post.id)
+        among = self._contenders(post)
+        if post.digest not in among:
             return Added.LOST
         if rival is not None:
+            self.twofold.note(self.held[rival].post, post, now)
+        if rival is not None and rival not in among:
+            self._let_go(rival)
+        if len(among) > 1:
+            self.twofold.flag(origin_of(post.id), 1, now)
+        if min(among) != post.digest:
+            self._note(post, EQUIVOCATION)
+            self._show(post.ref, item.pools)
+            return Added.LOST
+        if rival in self.held:
             self._remove({rival}, EQUIVOCATION)
         self._store(item)
         return Added.STORED if rival is None else Added.REPLACED
+
+    def _remove(self, digests: Collection[Digest], reason: str | None) -> None:
+        """Remove posts with their log entries; where there is a reason they are decided by it.
+
+        Only from the floor on: below it nothing is remembered.
+        """
+        for digest in digests:
+            post = self.held.pop(digest).post
+            del self.by_id[post.id]
+            if reason is not None and post.published >= self.floor:
+                self._note(post, reason)
+        if digests:
+            self.log = [entry for entry in self.log if entry.digest not in digests]
+
+    def _let_go(self, digest: Digest) -> None:
+        """Forget a held content, as if it had never been seen."""
+        item = item_of(self.held[digest].post.ref)
+        self._remove({digest}, None)
+        for one in self._sets.values():
+            one.change(remove=[item])
 
     def _store(self, item: Incoming) -> None:
         post = item.post
@@ -101,7 +134,7 @@ class MemoryPosts:
         signatures = merged_signatures(
             held.post.signatures,
             item.post.signatures,
-            item.pools,
+            item.pools | held.pools | self._standing(origin_of(item.post.id)),
             self._limits.post_signatures_max,
         )
         held.post = replace(held.post, signatures=signatures)
@@ -128,32 +161,44 @@ class MemoryPosts:
                 self._sets[pool].change(add=[item_of(ref)])
 
     def decide(
-        self, refs: Iterable[Ref], pools: Collection[KeyText], reason: str, now: int
+        self, posts: Iterable[Post], pools: Collection[KeyText], reason: str | None, now: int
     ) -> None:
-        """Record posts as decided against, in pools."""
-        for ref in refs:
-            if ref.published < self.floor:
+        """Record posts as decided against, in pools; without a reason only show what is known."""
+        for post in posts:
+            if post.published < self.floor:
                 continue
-            if not self.known([ref.digest]):
-                if self._others(ref.id):
-                    self.twofold.flag(origin_of(ref.id), 1, now)
-                rival = self.by_id.get(ref.id)
-                if rival is not None and kept_digest(rival, ref.digest) == ref.digest:
-                    self._remove({rival}, EQUIVOCATION)
-                self._note(ref, reason)
-            self._show(ref, pools)
+            if not self.known([post.digest]):
+                if reason is None or post.digest not in self._contenders(post):
+                    continue
+                self._give_way(post, now)
+                self._note(post, reason)
+            self._show(post.ref, pools)
 
-    def _note(self, ref: Ref, reason: str) -> None:
-        self.decided[ref.digest] = Decision(reason, ref.published, ref.id)
-        self._fallen[ref.id].add(ref.digest)
+    def _give_way(self, post: Post, now: int) -> None:
+        """Take out what is held under the id of a content that was seen, where it must go."""
+        rival, among = self.by_id.get(post.id), self._contenders(post)
+        if rival is not None and rival not in among:
+            self._let_go(rival)
+        if len(among) > 1:
+            self.twofold.flag(origin_of(post.id), 1, now)
+        if rival in self.held and post.digest < rival:
+            self._remove({rival}, EQUIVOCATION)
+
+    def _note(self, post: Post, reason: str) -> None:
+        decision = Decision(reason, post.published, post.id, post.signers)
+        self.decided[post.digest] = decision
+        self._fallen[post.id].add(post.digest)
 
     def _forget(self, digests: Iterable[Digest]) -> None:
-        """Forget that digests were decided against."""
-        for digest in digests:
-            post_id = self.decided.pop(digest).id
-            self._fallen[post_id].discard(digest)
-            if not self._fallen[post_id]:
-                del self._fallen[post_id]
+        """Forget that digests were decided against; they leave the sets."""
+        gone = {digest: self.decided.pop(digest) for digest in digests}
+        for digest, one in gone.items():
+            self._fallen[one.id].discard(digest)
+            if not self._fallen[one.id]:
+                del self._fallen[one.id]
+        items = {(one.published, bytes.fromhex(digest)) for digest, one in gone.items()}
+        for pool in self._sets.values():
+            pool.change(remove=items)
 
     # blocks
 
@@ -202,11 +247,51 @@ class MemoryPosts:
         gone = free if exact else free[:most]
         if exact or len(gone) < most:
             self.blocks.done(names)
-        items = {(self.decided[digest].published, bytes.fromhex(digest)) for digest in gone}
         self._forget(gone)
-        for one in self._sets.values():
-            one.change(remove=items)
         return len(gone) + len(names)
+
+    # contents of one id
+
+    def fallen_ids(self, origin: NodeId, after: str) -> tuple[list[GlobalId], bool]:
+        """Return the next ids of an origin with what was decided against; True: the last ones."""
+        most = self._limits.expire_items_max
+        ids = sorted(one for one in self._fallen if origin_of(one) == origin and one > after)
+        return ids[:most], len(ids) < most
+
+    def reopen(
+        self, origin: NodeId, ids: Iterable[GlobalId], keys: Collection[KeyText], now: int
+    ) -> tuple[Digest, ...]:
+        """Take back what of ids would not be lost today (see `ModerationStore.reopen`)."""
+        gone: list[Digest] = []
+        for post_id in ids:
+            gone += self._reopen(origin, post_id, keys, now)
+        return tuple(gone)
+
+    def _reopen(
+        self, origin: NodeId, post_id: GlobalId, keys: Collection[KeyText], now: int
+    ) -> list[Digest]:
+        among = contenders(self._seen(post_id), self._standing(origin))
+        fallen = {digest: self.decided[digest] for digest in self._fallen[post_id]}
+        lost = [digest for digest in fallen if fallen[digest].reason == EQUIVOCATION]
+        weak = [digest for digest in lost if digest not in among]
+        best = min(among, default=None)
+        again = [digest for digest in lost if digest == best]
+        back = [
+            Incoming(post, origin, frozenset(self._pools_with(item_of(post.ref))))
+            for post in self.twofold.lost(again)
+        ]
+        self._forget([*weak, *again])
+        forged = sum(not fallen[digest].signers.intersection(keys) for digest in weak)
+        self.twofold.acquit(origin, forged + len(again))
+        for item in back:
+            self.add(item, now)
+        held = self.by_id.get(post_id)
+        if held is not None and held not in among and best in self.decided:
+            self._let_go(held)
+        return [*weak, *again]
+
+    def _pools_with(self, item: Item) -> list[KeyText]:
+        return [pool for pool, one in self._sets.items() if item in one.items]
 
     # reading
 
@@ -233,95 +318,3 @@ class MemoryPosts:
     def size(self) -> int:
         """Return the canonical bytes held."""
         return sum(held.post.size for held in self.held.values())
-
-    # retention
-
-    def raise_floor(self, floor: int) -> None:
-        """Move the floor up, never down."""
-        self.floor = max(self.floor, floor)
-
-    def floor_of(self, ref: Ref) -> int:
-        """Return the floor that counts for a post."""
-        return max(self.floor, self.origin_floors.get(origin_of(ref.id), 0))
-
-    def expire(self, keep: Keep) -> int:
-        """Remove some of what is not kept any more; 0: there is nothing."""
-        steps: tuple[Callable[[], None], ...] = (
-            lambda: None,
-            lambda: self._raise_origin_floors(keep),
-            self._fit_decided,
-        )
-        for prepare in steps:
-            prepare()
-            removed = self._remove_below_floors() or self._forget_below_floor()
-            if removed:
-                return removed
-        return self._forget_surplus()
-
-    def _remove_below_floors(self) -> int:
-        doomed = [
-            digest
-            for digest, held in self.held.items()
-            if held.post.published < self.floor_of(held.post.ref)
-        ][: self._limits.expire_items_max]
-        self._remove(set(doomed), EXPIRED)
-        return len(doomed)
-
-    def _remove(self, digests: Collection[Digest], reason: str) -> None:
-        """Remove posts with their log entries; from the floor on they are decided by that."""
-        for digest in digests:
-            post = self.held.pop(digest).post
-            del self.by_id[post.id]
-            if post.published >= self.floor:
-                self._note(post.ref, reason)
-        if digests:
-            self.log = [entry for entry in self.log if entry.digest not in digests]
-
-    def _forget_below_floor(self) -> int:
-        old = [digest for digest, one in self.decided.items() if one.published < self.floor]
-        self._forget(old)
-        forgotten = len(old)
-        for one in self._sets.values():
-            below = [item for item in one.items if item[0] < self.floor]
-            if below:
-                one.change(remove=below)
-                forgotten += len(below)
-        return forgotten
-
-    def _raise_origin_floors(self, keep: Keep) -> None:
-        by_origin: dict[NodeId, list[Post]] = defaultdict(list)
-        for held in self.held.values():
-            by_origin[origin_of(held.post.id)].append(held.post)
-        for origin, posts in by_origin.items():
-            floor = self._floor_to_keep(posts, keep)
-            if floor:
-                self.origin_floors[origin] = max(floor, self.origin_floors.get(origin, 0))
-
-    def _floor_to_keep(self, posts: list[Post], keep: Keep) -> int:
-        count, size, floor = len(posts), sum(post.size for post in posts), 0
-        posts.sort(key=lambda post: post.published)
-        for post in posts[: self._limits.expire_items_max]:
-            too_many = keep.posts is not None and count > keep.posts
-            if not too_many and (keep.size is None or size <= keep.size):
-                break
-            count, size, floor = count - 1, size - post.size, post.published + 1
-        return floor
-
-    def _fit_decided(self) -> None:
-        surplus = len(self.decided) - self._limits.decided_items_max
-        if surplus > 0:
-            oldest = sorted(one.published for one in self.decided.values())
-            # never past a post that is held: anybody can have posts decided against
-            oldest_held = min((held.post.published for held in self.held.values()), default=0)
-            self.raise_floor(min(oldest[surplus - 1] + 1, oldest_held))
-
-    def _forget_surplus(self) -> int:
-        """Forget the oldest of too many digests, where the floor cannot rise past them."""
-        surplus = len(self.decided) - self._limits.decided_items_max
-        oldest = sorted((one.published, digest) for digest, one in self.decided.items())
-        gone = oldest[: max(0, min(surplus, self._limits.expire_items_max))]
-        self._forget(digest for _, digest in gone)
-        items = {(published, bytes.fromhex(digest)) for published, digest in gone}
-        for one in self._sets.values():
-            one.change(remove=items)
-        return len(gone)

@@ -16,90 +16,59 @@ it is below the floor. A post that is stored stands in none yet: it would be hel
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, update
+from sqlalchemy import Connection
 
-from replicator.adapters.sql.bulk import Kind, delete_among, insert_rows, rows_among
-from replicator.adapters.sql.deciding import EQUIVOCATION, FALLEN_SQL, decide_against
-from replicator.adapters.sql.equivocations import Copy, copy_of, count_seen, flag, keep_evidence
+from replicator.adapters.sql.bulk import Kind, rows_among, rows_of
+from replicator.adapters.sql.deciding import (
+    EQUIVOCATION,
+    Contents,
+    decide_against,
+    fallen_contents,
+    standing_of,
+)
 from replicator.adapters.sql.lookups import all_pool_ids
 from replicator.adapters.sql.moderation import BLOCKED, blocked_among
-from replicator.adapters.sql.packing import pack_signatures, unpack_signatures
-from replicator.adapters.sql.removing import count_posts, log_state, remove_posts
-from replicator.adapters.sql.schema import (
-    KIND_ADD,
-    KIND_SCOPE,
-    announcement,
-    change,
-    decision,
-    gap,
-    post,
-    post_pool,
-    post_tag,
+from replicator.adapters.sql.packing import (
+    pack_signatures,
+    pack_signers,
+    packed_keys,
+    packed_signers,
+    unpack_signatures,
 )
-from replicator.adapters.sql.summary import enter_items, missing_items
+from replicator.adapters.sql.plan import Held, Plan, write
+from replicator.adapters.sql.removing import log_state
+from replicator.adapters.sql.schema import KIND_ADD, KIND_SCOPE
 from replicator.limits import Limits
 from replicator.node.ports import Added, Incoming
-from replicator.protocol.ids import Digest, GlobalId, KeyText, origin_of
+from replicator.protocol.ids import Digest, KeyText, NodeId, origin_of
 from replicator.protocol.messages import MODEL_NAME
-from replicator.rules.merging import kept_digest, merged_signatures
+from replicator.rules.merging import contenders, merged_signatures
 from replicator.rules.negentropy import Item
 
 _HELD_SQL: Final = (
     "SELECT id, digest, global_id, published, size, received_from, signatures FROM post"
 )
 _POOLS_SQL: Final = "SELECT post, pool FROM post_pool"
-
-
-class _Held(NamedTuple):
-    id: int
-    digest: bytes
-    global_id: str
-    published: int
-    size: int
-    received_from: str | None
-    signatures: bytes
+_POOL_KEYS_SQL: Final = "SELECT id, key FROM pool"
 
 
 @dataclass(slots=True)
 class _Before:
     """What the database says about the posts of a run."""
 
-    held: dict[bytes, _Held]
+    held: dict[bytes, Held]
     decided: set[bytes]
-    rivals: dict[str, _Held]
-    fallen: dict[str, list[bytes]]
+    rivals: dict[str, Held]
+    fallen: dict[str, Contents]
     """Per id: other contents that were decided against."""
+    standing: dict[NodeId, frozenset[KeyText]]
+    """The keys that authenticate posts of origins, where it matters which keys signed."""
     memberships: dict[int, set[int]]
     pools: dict[KeyText, int]
-
-
-@dataclass(slots=True)
-class _Plan:
-    """The rows a run writes; `sequence` is the last one drawn."""
-
-    sequence: int
-    floor: int
-    publishing: bool
-    """Whether another content under a held id is a conflict, not an equivocation."""
-    posts: list[tuple[Any, ...]] = field(default_factory=list)
-    tags: list[tuple[Any, ...]] = field(default_factory=list)
-    pools: list[tuple[Any, ...]] = field(default_factory=list)
-    announcements: list[tuple[Any, ...]] = field(default_factory=list)
-    changes: list[tuple[Any, ...]] = field(default_factory=list)
-    decisions: list[tuple[Any, ...]] = field(default_factory=list)
-    signatures: list[dict[str, Any]] = field(default_factory=list)
-    replaced: list[tuple[_Held, Incoming]] = field(default_factory=list)
-    met: list[tuple[_Held, Incoming]] = field(default_factory=list)
-    """Pairs of contents under one id, both at hand."""
-    twofold: list[GlobalId] = field(default_factory=list)
-    """Ids under which a further content was seen."""
-    shown: dict[int, list[Item]] = field(default_factory=lambda: defaultdict(list))
-    """Per pool: of posts that were neither held nor decided against before."""
-    shown_again: dict[int, list[Item]] = field(default_factory=lambda: defaultdict(list))
-    """Per pool: of others, which may stand in its set already."""
+    """The pools of the run's posts, and of those held."""
 
 
 def add_posts(
@@ -131,7 +100,7 @@ def _add_the_rest(
     outcomes = iter(_add_runs(connection, free, now, limits, publishing=publishing))
     for item in items:
         if item.post.digest in barred and not publishing:
-            decide_against(connection, [item.post.ref], item.pools, (BLOCKED, now), limits)
+            decide_against(connection, [item.post], item.pools, (BLOCKED, now), limits)
     return [Added.DECIDED if item.post.digest in barred else next(outcomes) for item in items]
 
 
@@ -146,10 +115,9 @@ def _add_runs(
     outcomes: list[Added] = []
     for run in _runs(items):
         before = _look(connection, run)
-        plan = _Plan(*log_state(connection), publishing)
+        plan = Plan(*log_state(connection), publishing)
         outcomes += [_decide(item, before, plan, now, limits) for item in run]
-        _write(connection, plan, now, limits)
-        _show(connection, plan, limits)
+        write(connection, plan, now, limits)
     return outcomes
 
 
@@ -178,9 +146,9 @@ def _look(connection: Connection, run: Sequence[Incoming]) -> _Before:
         if digest not in held and digest not in decided
     ]
     rivals = {row.global_id: row for row in _held(connection, "global_id", "text", new)}
-    fallen: dict[str, list[bytes]] = defaultdict(list)
-    for post_id, fell in rows_among(connection, FALLEN_SQL, "global_id", "text", new):
-        fallen[post_id].append(fell)
+    fallen = fallen_contents(connection, new)
+    known = [row.global_id for row in held.values()]
+    standing = standing_of(connection, {*rivals, *fallen, *known})
     memberships: dict[int, set[int]] = defaultdict(set)
     for post_id, pool_id in rows_among(
         connection, _POOLS_SQL, "post", "bigint", [row.id for row in held.values()]
@@ -188,14 +156,16 @@ def _look(connection: Connection, run: Sequence[Incoming]) -> _Before:
         memberships[post_id].add(pool_id)
     keys = frozenset[KeyText]().union(*(item.pools for item in run))
     pools = all_pool_ids(connection, keys)
-    return _Before(held, decided, rivals, fallen, memberships, pools)
+    if memberships:
+        pools |= {KeyText(key): number for number, key in rows_of(connection, _POOL_KEYS_SQL)}
+    return _Before(held, decided, rivals, fallen, standing, memberships, pools)
 
 
-def _held(connection: Connection, column: str, kind: Kind, values: Collection[Any]) -> list[_Held]:
-    return [_Held(*row) for row in rows_among(connection, _HELD_SQL, column, kind, values)]
+def _held(connection: Connection, column: str, kind: Kind, values: Collection[Any]) -> list[Held]:
+    return [Held(*row) for row in rows_among(connection, _HELD_SQL, column, kind, values)]
 
 
-def _decide(item: Incoming, before: _Before, plan: _Plan, now: int, limits: Limits) -> Added:
+def _decide(item: Incoming, before: _Before, plan: Plan, now: int, limits: Limits) -> Added:
     digest = bytes.fromhex(item.post.digest)
     held = before.held.get(digest)
     if held is not None:
@@ -207,45 +177,55 @@ def _decide(item: Incoming, before: _Before, plan: _Plan, now: int, limits: Limi
     if item.post.published < plan.floor:
         return Added.DECIDED
     rival = before.rivals.get(item.post.id)
-    others = [*before.fallen.get(item.post.id, ()), *([rival.digest] if rival else ())]
-    if not others:
+    if rival is None and item.post.id not in before.fallen:
         _store(item, digest, before, plan, now)
         return Added.STORED
     if plan.publishing:
         return Added.CONFLICT
-    plan.twofold.append(item.post.id)
-    return _resolve(item, rival, min(others), before, plan, now)
+    return _resolve(item, rival, before, plan, now)
 
 
-def _resolve(
-    item: Incoming, rival: _Held | None, smallest: bytes, before: _Before, plan: _Plan, now: int
-) -> Added:
-    """Keep the smallest of all contents seen under an id, be it that it is not held any more."""
-    digest = bytes.fromhex(item.post.digest)
-    if kept_digest(Digest(smallest.hex()), item.post.digest) != item.post.digest:
-        plan.decisions.append((digest, EQUIVOCATION, now, item.post.published, item.post.id))
-        if rival is not None:
-            plan.met.append((rival, item))
+def _resolve(item: Incoming, rival: Held | None, before: _Before, plan: Plan, now: int) -> Added:
+    """Keep the smallest of the contents that contend, be it that it is not held any more."""
+    post, digest = item.post, bytes.fromhex(item.post.digest)
+    seen = dict(before.fallen.get(post.id, {}))
+    if rival is not None:
+        seen[Digest(rival.digest.hex())] = packed_keys(rival.signatures)
+    standing = before.standing[origin_of(post.id)]
+    among = contenders({**seen, post.digest: post.signers}, standing)
+    if post.digest not in among:
+        return Added.LOST
+    if rival is not None:
+        plan.met.append((rival, item))
+    if rival is not None and Digest(rival.digest.hex()) not in among:
+        plan.weak.append(rival)
+    if len(among) > 1:
+        plan.twofold.append(post.id)
+    if min(among) != post.digest:
+        signers = pack_signers(post.signers)
+        plan.decisions.append((digest, EQUIVOCATION, now, post.published, post.id, signers))
         _enter(plan.shown, item, digest, before, plan)
         return Added.LOST
     _store(item, digest, before, plan, now)
     if rival is None:
         return Added.STORED
-    plan.decisions.append((rival.digest, EQUIVOCATION, now, rival.published, rival.global_id))
-    plan.replaced.append((rival, item))
-    plan.met.append((rival, item))
+    if rival not in plan.weak:
+        plan.replaced.append(rival)
+        signers = packed_signers(rival.signatures)
+        fell = (rival.digest, EQUIVOCATION, now, rival.published, rival.global_id, signers)
+        plan.decisions.append(fell)
     return Added.REPLACED
 
 
 def _enter(
-    shown: dict[int, list[Item]], item: Incoming, digest: bytes, before: _Before, plan: _Plan
+    shown: dict[int, list[Item]], item: Incoming, digest: bytes, before: _Before, plan: Plan
 ) -> None:
     if item.post.published >= plan.floor:
         for key in item.pools:
             shown[before.pools[key]].append((item.post.published, digest))
 
 
-def _store(item: Incoming, digest: bytes, before: _Before, plan: _Plan, now: int) -> None:
+def _store(item: Incoming, digest: bytes, before: _Before, plan: Plan, now: int) -> None:
     plan.sequence += 1
     sequence, held, content = plan.sequence, item.post, item.post.content
     plan.posts.append(
@@ -272,14 +252,21 @@ def _store(item: Incoming, digest: bytes, before: _Before, plan: _Plan, now: int
     ]
 
 
-def _merge(item: Incoming, held: _Held, before: _Before, plan: _Plan, limits: Limits) -> None:
+def _foremost(item: Incoming, held: Held, before: _Before) -> frozenset[KeyText]:
+    """Return the keys whose signatures stay where there is not room for all."""
+    shown = before.memberships.get(held.id, set())
+    pools = {key for key, number in before.pools.items() if number in shown}
+    return item.pools | pools | before.standing[origin_of(item.post.id)]
+
+
+def _merge(item: Incoming, held: Held, before: _Before, plan: Plan, limits: Limits) -> None:
     packed = pack_signatures(item.post.signatures)
     if packed != held.signatures:
         merged = pack_signatures(
             merged_signatures(
                 unpack_signatures(held.signatures),
                 item.post.signatures,
-                item.pools,
+                _foremost(item, held, before),
                 limits.post_signatures_max,
             )
         )
@@ -301,46 +288,3 @@ def _merge(item: Incoming, held: _Held, before: _Before, plan: _Plan, limits: Li
     if local:
         announced = {before.pools[key] for key in item.pools & item.entry_pools}
         plan.announcements += [row for row in visible if row[0] in announced]
-
-
-def _write(connection: Connection, plan: _Plan, now: int, limits: Limits) -> None:
-    if plan.met:
-        keep_evidence(connection, _evidence(connection, plan), now, limits)
-    flag(connection, count_seen(plan.twofold), now, limits)
-    remove_posts(connection, [held.id for held, _ in plan.replaced])
-    insert_rows(connection, post, plan.posts)
-    insert_rows(connection, change, plan.changes)
-    insert_rows(connection, post_pool, plan.pools)
-    insert_rows(connection, announcement, plan.announcements)
-    insert_rows(connection, post_tag, plan.tags)
-    insert_rows(connection, decision, plan.decisions)
-    if plan.signatures:
-        statement = update(post).where(post.c.id == bindparam("post_id"))
-        connection.execute(statement.values(signatures=bindparam("packed")), plan.signatures)
-    decided = [row[1] for row in plan.posts] + [row[0] for row in plan.decisions]
-    delete_among(connection, gap, "digest", "bytea", decided)
-    count_posts(
-        connection,
-        ((row[3], row[5]) for row in plan.posts),
-        ((origin_of(GlobalId(held.global_id)), held.size) for held, _ in plan.replaced),
-    )
-
-
-def _show(connection: Connection, plan: _Plan, limits: Limits) -> None:
-    """Enter what the run shows into the sets of its pools."""
-    for pool_id in sorted({*plan.shown, *plan.shown_again}):
-        again = missing_items(connection, pool_id, plan.shown_again[pool_id])
-        items = [*plan.shown[pool_id], *again]
-        enter_items(connection, pool_id, items, limits.summary_items_max)
-
-
-def _evidence(connection: Connection, plan: _Plan) -> list[tuple[GlobalId, Copy, Copy]]:
-    """Return what the run saw twice, as (id, kept, lost)."""
-    select_content = "SELECT id, content FROM post"
-    ids = [held.id for held, _ in plan.met]
-    contents = dict(map(tuple, rows_among(connection, select_content, "id", "bigint", ids)))
-    pairs = [
-        (item.post.id, Copy(held.digest, held.signatures, contents[held.id]), copy_of(item.post))
-        for held, item in plan.met
-    ]
-    return [(post_id, min(mine, other), max(mine, other)) for post_id, mine, other in pairs]

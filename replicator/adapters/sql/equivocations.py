@@ -35,6 +35,9 @@ _OF_ORIGIN_SQL: Final = (
 )
 
 
+_PAIR_SQL: Final = "SELECT kept, lost FROM equivocation"
+
+
 class Copy(NamedTuple):
     """One of two contents under an id."""
 
@@ -54,7 +57,10 @@ def keep_evidence(
     now: int,
     limits: Limits,
 ) -> None:
-    """Keep pairs of (id, kept, lost); of too many the oldest go, first of the same origin."""
+    """Keep pairs of (id, kept, lost), each once; of too many the oldest go, one origin's first."""
+    losers = [pair[2].digest for pair in found]
+    known = {tuple(row) for row in rows_among(connection, _PAIR_SQL, "lost", "bytea", losers)}
+    found = [pair for pair in found if (pair[1].digest, pair[2].digest) not in known]
     ((last,),) = rows_of(connection, "SELECT max(id) FROM equivocation")
     rows: list[tuple[Any, ...]] = []
     for number, (post_id, kept, lost) in enumerate(
@@ -73,6 +79,14 @@ def keep_evidence(
     if len(newest) > limits.equivocations_max:
         oldest_kept = newest[limits.equivocations_max - 1][0]
         execute(connection, "DELETE FROM equivocation WHERE id < ?", oldest_kept)
+
+
+def acquit(connection: Connection, forgotten: Mapping[str, int]) -> None:
+    """Take back how often origins were seen to equivocate; flags without cause go."""
+    before = rows_among(connection, _FLAGGED_SQL, "node", "text", forgotten)
+    left = [(*row[:3], row[3] - forgotten[row[0]]) for row in before]
+    put_rows(connection, equivocator, [row for row in left if row[3] > 0])
+    delete_among(connection, equivocator, "node", "text", [row[0] for row in left if row[3] <= 0])
 
 
 def flag(connection: Connection, seen: Mapping[str, int], now: int, limits: Limits) -> None:

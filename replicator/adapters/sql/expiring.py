@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from replicator.adapters.sql.bulk import delete_among, execute, rows_among, rows_of
 from replicator.adapters.sql.removing import DOOMED_SQL, Doomed, log_state, take_out
 from replicator.adapters.sql.schema import decision
-from replicator.adapters.sql.summary import forget_items, missing_items, remove_items
+from replicator.adapters.sql.summary import forget_items, leave_sets
 from replicator.limits import Limits
 from replicator.node.ports import Keep
 from replicator.protocol.ids import NodeId
@@ -165,9 +165,5 @@ def _forget_surplus(connection: Connection, limits: Limits) -> int:
 
 def forget_decisions(connection: Connection, items: Sequence[Item]) -> None:
     """Forget that items were decided against; they leave the reconciled sets they stand in."""
-    if not items:
-        return
-    for (pool,) in rows_of(connection, "SELECT id FROM pool ORDER BY id"):
-        absent = set(missing_items(connection, pool, items))
-        remove_items(connection, pool, [item for item in items if item not in absent])
+    leave_sets(connection, items)
     delete_among(connection, decision, "digest", "bytea", [digest for _, digest in items])

@@ -49,6 +49,23 @@ def packed_keys(packed: bytes) -> frozenset[KeyText]:
     return frozenset(_key_text(packed[start : start + _KEY_BYTES]) for start in starts)
 
 
+def packed_signers(packed: bytes) -> bytes:
+    """Return the keys of a packed list, one after the other."""
+    starts = range(len(_ED25519), len(packed), _ENTRY_BYTES)
+    return b"".join(packed[start : start + _KEY_BYTES] for start in starts)
+
+
+def pack_signers(keys: Iterable[KeyText]) -> bytes:
+    """Return keys one after the other."""
+    return b"".join(map(_key_bytes, sorted(keys)))
+
+
+def unpack_signers(raw: bytes) -> frozenset[KeyText]:
+    """Return keys that stand one after the other."""
+    starts = range(0, len(raw), _KEY_BYTES)
+    return frozenset(_key_text(raw[start : start + _KEY_BYTES]) for start in starts)
+
+
 # Few keys sign most posts: a pool's members and its own
 @lru_cache(maxsize=4096)
 def _key_bytes(key: KeyText) -> bytes:

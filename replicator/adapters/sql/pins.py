@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterable
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from replicator.adapters.sql.bulk import rows_among
-from replicator.adapters.sql.schema import key_serial, node_key
+from replicator.adapters.sql.bulk import put_rows, rows_among, rows_of
+from replicator.adapters.sql.schema import key_serial, node_key, repinned
 from replicator.node.ports import Pin
 from replicator.protocol.ids import KeyText, NodeId
+from replicator.rules.trust import standing_among
 
 
 def read_pins(connection: Connection, nodes: Collection[NodeId]) -> dict[NodeId, tuple[Pin, ...]]:
@@ -27,6 +28,16 @@ def read_pins(connection: Connection, nodes: Collection[NodeId]) -> dict[NodeId,
     }
 
 
+def standing_keys(
+    connection: Connection, nodes: Collection[NodeId]
+) -> dict[NodeId, frozenset[KeyText]]:
+    """Return the keys that authenticate posts of nodes; of those without pins, none."""
+    found = read_pins(connection, nodes)
+    return {
+        node: standing_among({pin.key: pin.state for pin in found.get(node, ())}) for node in nodes
+    }
+
+
 def put_first_pins(
     connection: Connection, node: NodeId, keys: Collection[KeyText], source: str, now: int
 ) -> bool:
@@ -34,6 +45,7 @@ def put_first_pins(
     if not keys or read_pins(connection, [node]):
         return False
     _insert(connection, node, (Pin(key, "current", now, source) for key in set(keys)))
+    _mark(connection, node, frozenset())
     return True
 
 
@@ -41,6 +53,7 @@ def replace_pins(
     connection: Connection, node: NodeId, keys: Collection[KeyText], now: int, *, revoke: bool
 ) -> None:
     """Make ``keys`` the current ones by the operator's word; others become retired, or revoked."""
+    before = standing_keys(connection, [node])[node]
     named = sorted(set(keys))
     connection.execute(delete(node_key).where(node_key.c.node == node, node_key.c.key.in_(named)))
     others = update(node_key).where(node_key.c.node == node)
@@ -49,6 +62,7 @@ def replace_pins(
     connection.execute(others.values(state="revoked" if revoke else "retired", until=None))
     _insert(connection, node, (Pin(key, "current", now, "operator") for key in named))
     connection.execute(delete(key_serial).where(key_serial.c.node == node))
+    _mark(connection, node, before)
 
 
 def read_serial(connection: Connection, node: NodeId) -> int:
@@ -72,7 +86,16 @@ def put_announced(
     _insert(connection, node, after)
     connection.execute(delete(key_serial).where(key_serial.c.node == node))
     connection.execute(insert(key_serial).values(node=node, serial=serial))
+    _mark(connection, node, standing_among({pin.key: pin.state for pin in present}))
     return True
+
+
+def _mark(connection: Connection, node: NodeId, before: frozenset[KeyText]) -> None:
+    """Have posts of a node judged anew among each other, if other keys stand than before."""
+    if standing_keys(connection, [node])[node] == before:
+        return
+    ((last,),) = rows_of(connection, "SELECT max(place) FROM repinned")
+    put_rows(connection, repinned, [(node, (last or 0) + 1, "", False)])
 
 
 def _insert(connection: Connection, node: NodeId, pins: Iterable[Pin]) -> None:

@@ -18,6 +18,7 @@ from replicator.adapters.sql.bulk import (
     rows_among,
     rows_of,
 )
+from replicator.adapters.sql.packing import packed_signers
 from replicator.adapters.sql.schema import (
     announcement,
     change,
@@ -27,11 +28,12 @@ from replicator.adapters.sql.schema import (
     post_pool,
     post_tag,
 )
+from replicator.adapters.sql.summary import leave_sets
 
 _COUNTS_SQL: Final = "SELECT node, posts, size, floor FROM origin"
 
 
-DOOMED_SQL: Final = "SELECT id, digest, published, node, size, global_id FROM post"
+DOOMED_SQL: Final = "SELECT id, digest, published, node, size, global_id, signatures FROM post"
 """What `Doomed` is made of."""
 
 
@@ -44,6 +46,7 @@ class Doomed(NamedTuple):
     node: str
     size: int
     global_id: str
+    signatures: bytes
 
 
 class LogState(NamedTuple):
@@ -75,11 +78,18 @@ def take_out(connection: Connection, doomed: Sequence[Doomed], reason: str, now:
     remove_posts(connection, [row.id for row in doomed])
     count_posts(connection, (), [(row.node, row.size) for row in doomed])
     remembered = [
-        (row.digest, reason, now, row.published, row.global_id)
+        (row.digest, reason, now, row.published, row.global_id, packed_signers(row.signatures))
         for row in doomed
         if row.published >= floor
     ]
     insert_rows(connection, decision, remembered)
+
+
+def let_go(connection: Connection, doomed: Sequence[Doomed]) -> None:
+    """Remove posts as if they had never been seen: they leave the reconciled sets as well."""
+    remove_posts(connection, [row.id for row in doomed])
+    count_posts(connection, (), [(row.node, row.size) for row in doomed])
+    leave_sets(connection, [(row.published, row.digest) for row in doomed])
 
 
 def remove_posts(connection: Connection, ids: Collection[int]) -> None:

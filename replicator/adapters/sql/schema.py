@@ -127,13 +127,15 @@ decision = Table(
     Column("decided_at", BigInteger, nullable=False),
     Column("published", BigInteger, nullable=False, server_default="0"),
     Column("global_id", _CodePoints),
+    Column("signers", LargeBinary),
     Index("decision_published", "published"),
     Index("decision_global_id", "global_id"),
     sqlite_with_rowid=False,
 )
 """Digests decided against: refused by lasting policy, blocked, lost an equivocation, or expired.
-They are forgotten once the floor has passed their date. ``global_id`` is null where it was decided
-before ids were kept: who equivocates is known by what was seen under one id."""
+They are forgotten once the floor has passed their date. ``global_id``, and ``signers`` (the keys
+that signed, 32 bytes each), are null where it was decided before they were kept: which of several
+contents of one id is held follows from what was seen of it, and from whose keys signed that."""
 
 reconciled = Table(
     "reconciled",
@@ -243,6 +245,19 @@ key_serial = Table(
     Column("serial", BigInteger, nullable=False),
 )
 """The newest key announcement taken of a node: an older one is history."""
+
+repinned = Table(
+    "repinned",
+    metadata,
+    Column("node", _CodePoints, primary_key=True),
+    Column("place", BigInteger, nullable=False),
+    Column("after_id", _CodePoints, nullable=False),
+    Column("found", Boolean, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""Nodes whose keys that stand changed: what was decided between contents of their ids is judged
+anew, id after id, up to ``after_id`` so far. They take turns by ``place``. ``found``: something
+was, so that it is to be looked for at peers."""
 
 quarantine = Table(
     "quarantine",

@@ -104,11 +104,11 @@ class SqlStore(SqlPeerStore, SqlQuarantineStore, SqlBackfillStore, SqlModeration
             return adding.add_posts(connection, items, now, self._limits, publishing=True)
 
     def decide(
-        self, refs: Collection[Ref], pools: Collection[KeyText], reason: str, now: int
+        self, posts: Collection[Post], pools: Collection[KeyText], reason: str | None, now: int
     ) -> None:
         """Record posts as decided against, in pools; a held one stays held."""
         with self._database.writing() as connection:
-            deciding.decide_against(connection, refs, pools, (reason, now), self._limits)
+            deciding.decide_against(connection, posts, pools, (reason, now), self._limits)
 
     def known(self, digests: Collection[Digest]) -> set[Digest]:
         """Return which of ``digests`` are held or decided against."""

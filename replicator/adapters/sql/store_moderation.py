@@ -2,10 +2,10 @@
 
 from collections.abc import Collection
 
-from replicator.adapters.sql import equivocations, moderation
+from replicator.adapters.sql import equivocations, moderation, reopening
 from replicator.adapters.sql.engine import Database
 from replicator.limits import Limits
-from replicator.node.ports import Block, BlockName, Covered, Equivocation, Equivocator
+from replicator.node.ports import Block, BlockName, Covered, Equivocation, Equivocator, Reopened
 from replicator.protocol.ids import Digest, NodeId
 from replicator.protocol.post import Post, Ref
 
@@ -47,6 +47,19 @@ class SqlModerationStore:
         """Return what ``names`` stand for, blocked or not."""
         with self._database.reading() as connection:
             return moderation.count_covered(connection, names)
+
+    def reopen(self, now: int) -> Reopened | None:
+        """Judge anew some of what lost to another content of its id; None: nothing is left."""
+        with self._database.reading() as connection:
+            if not reopening.is_left(connection):
+                return None  # the usual case is not worth a turn to write
+        with self._database.writing() as connection:
+            return reopening.reopen(connection, now, self._limits)
+
+    def end_reopening(self, step: Reopened) -> None:
+        """Note that what the last step of an origin found is looked for."""
+        with self._database.writing() as connection:
+            reopening.end_reopening(connection, step)
 
     def equivocators(self, nodes: Collection[NodeId] | None = None) -> list[Equivocator]:
         """Return origins (of ``nodes``) seen to equivocate, the one seen last first."""

@@ -179,6 +179,14 @@ def remove_items(connection: Connection, pool: int, items: Sequence[Item]) -> No
         execute(connection, _DROP_ITEM_SQL, pool, published, digest)
 
 
+def leave_sets(connection: Connection, items: Sequence[Item]) -> None:
+    """Remove items from the set of every pool that has them."""
+    pools = rows_of(connection, "SELECT id FROM pool ORDER BY id") if items else ()
+    for (pool,) in pools:
+        absent = set(missing_items(connection, pool, items))
+        remove_items(connection, pool, [item for item in items if item not in absent])
+
+
 def _sum(items: Sequence[Item]) -> int:
     return sum([int.from_bytes(digest, "little") for _, digest in items])
 

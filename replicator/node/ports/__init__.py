@@ -15,6 +15,7 @@ from replicator.node.ports.moderation_store import (
     Covered,
     Equivocation,
     Equivocator,
+    Reopened,
 )
 from replicator.node.ports.outside import (
     Background,
@@ -93,6 +94,7 @@ __all__ = [
     "Receipt",
     "RefPage",
     "RefusalRecord",
+    "Reopened",
     "Reply",
     "Ring",
     "Settlement",

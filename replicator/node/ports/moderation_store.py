@@ -81,6 +81,25 @@ class Equivocation:
     noted_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reopened:
+    """What one step of judging anew did.
+
+    Args:
+        origin: whose posts were judged.
+        digests: what does not count as lost any more.
+        place: its turn, for `ModerationStore.end_reopening`.
+        found: this step or an earlier one found something.
+        ended: nothing of this origin is left.
+    """
+
+    origin: NodeId
+    digests: tuple[Digest, ...]
+    place: int
+    found: bool
+    ended: bool
+
+
 class ModerationStore(Protocol):
     """The part of `Store` about blocks and equivocation."""
 
@@ -114,6 +133,22 @@ class ModerationStore(Protocol):
 
     def covered(self, names: Collection[BlockName]) -> Covered:
         """Return what ``names`` stand for, blocked or not."""
+
+    def reopen(self, now: int) -> Reopened | None:
+        """Judge anew some of what lost to another content of its id; None: nothing is left to do.
+
+        To be done of every origin of which other keys stand than before (`Store.pin`, `repin`,
+        `announce`); origins take turns. What would not be decided against today (see
+        `rules.merging.contenders`) is stored from the proofs where they have it, or else forgotten:
+        it leaves the reconciled sets, as if it had never been seen. What is held stays held until
+        a content that its origin signed takes its place, or stands decided against for good.
+        """
+
+    def end_reopening(self, step: Reopened) -> None:
+        """Note that what the last step of an origin found is looked for: it is not given again.
+
+        Nothing is noted where its keys have changed once more since that step.
+        """
 
     def equivocators(self, nodes: Collection[NodeId] | None = None) -> list[Equivocator]:
         """Return origins (of ``nodes``) seen to equivocate, the one seen last first."""

@@ -43,13 +43,15 @@ class Store(PeerStore, QuarantineStore, BackfillStore, ModerationStore, Protocol
         """
 
     def decide(
-        self, refs: Collection[Ref], pools: Collection[KeyText], reason: str, now: int
+        self, posts: Collection[Post], pools: Collection[KeyText], reason: str | None, now: int
     ) -> None:
         """Record posts as decided against, by lasting policy; they leave `gaps`.
 
+        Without a reason none is decided, and those that are known already are shown in ``pools``.
+
         They enter the reconciled set of ``pools``, so that repair does not bring them up again.
-        One that is held stays held; one below the floor is not recorded. Refs are of content that
-        was verified: a held post of the same id with a larger digest has lost an equivocation.
+        One that is held stays held; one below the floor is not recorded. They were verified: a
+        held post of the same id may have lost an equivocation to one (`rules.merging.contenders`).
         """
 
     def known(self, digests: Collection[Digest]) -> set[Digest]:

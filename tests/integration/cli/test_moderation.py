@@ -165,3 +165,13 @@ def test_a_blocked_peer_is_said_to_be_blocked(home: CliHome) -> None:
         node.store.add_blocks([BlockName("node", TWICE)], "", 1)
     assert "blocked:" in home("peers", "show", TWICE).stdout
     assert home.json("peers", "show", TWICE)["blocked"] is True
+
+
+def test_a_forgery_with_a_pools_key_is_told_from_what_the_origin_did(home: CliHome) -> None:
+    key = PrivateKey.generate()
+    real, forged = twins(key)[1], twins(PrivateKey.generate())[0]
+    take(home, real, forged)
+    with opened_node(home.path) as node:
+        node.store.pin(TWICE, [key.public], "operator", 1)
+    (proof,) = home.json("posts", "equivocations")["evidence"]
+    assert proof["signed_by"] == "one each"

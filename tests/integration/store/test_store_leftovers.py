@@ -22,7 +22,7 @@ def test_nothing_is_left_of_what_the_floor_has_passed(
     store.add([published(post(number, tags=["a", "b"])) for number in range(30)], now=1)
     store.add([published(post(3, tags=["a", "b"]), pools=[POOL, OTHER_POOL])], now=1)
     store.add([received(post(5, text=text)) for text in "abc"], now=1)
-    store.decide([post(7, text="unwanted").ref], [POOL], "policy", now=1)
+    store.decide([post(7, text="unwanted")], [POOL], "policy", now=1)
     store.add_peer(THERE, None, now=1)
     store.record_pull(THERE, None, None, gaps=[post(40).ref], now=1)
     while store.expire(Keep(posts=10), now=1):

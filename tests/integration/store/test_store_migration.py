@@ -18,7 +18,7 @@ from replicator.node.ports import Added, Equivocator, Keep, Query
 from replicator.protocol.ids import origin_of
 from replicator.protocol.post import Post
 from replicator.rules.negentropy import SortedItems
-from tests.support.posts import HERE, OTHER_POOL, POOL, THERE, post, received
+from tests.support.posts import HERE, NODE_KEY, OTHER_POOL, POOL, THERE, post, received
 
 pytest_plugins = ["tests.support.store_fixtures"]
 
@@ -76,9 +76,9 @@ def test_a_database_with_posts_gets_its_sets_and_counts(
         post(number * 7 % COUNT, node=(HERE, THERE)[number % 3 == 0]) for number in range(COUNT)
     ]
     make_first(empty_url, posts)
-    with pytest.raises(ConfigurationError, match="0003"):
+    with pytest.raises(ConfigurationError, match="0004"):
         check_schema(empty_url)
-    assert migrate(empty_url) == ["0002", "0003"]
+    assert migrate(empty_url) == ["0002", "0003", "0004"]
     check_schema(empty_url)
     store = open_later()
     for offset, pool in ((1, POOL), (0, OTHER_POOL)):
@@ -149,6 +149,52 @@ def test_proofs_of_before_flag_their_origins_and_are_read_with_what_is_held(
     again = post(1, text="another")
     expected = Added.REPLACED if again.digest < small.digest else Added.LOST
     assert store.add([received(again)], now=9) == [expected]
+
+
+def test_the_proofs_of_before_tell_who_signed_and_pinned_origins_are_judged_anew(
+    empty_url: str, open_later: Callable[[], SqlStore]
+) -> None:
+    small, middle, large = sorted(
+        (post(1, text=text) for text in "abc"), key=lambda one: one.digest
+    )
+    forged = post(1, text=small.content.text, signers=(POOL,))
+    make_first(empty_url, [forged])
+    database = Database(empty_url, migrates=True)
+    proof = (
+        "INSERT INTO equivocation (id, global_id, kept, lost, noted_at, kept_signatures,"
+        " lost_signatures, lost_content) VALUES (:id, :name, :kept, :lost, 1, :bare, :signed,"
+        " :content)"
+    )
+    rows = [
+        {
+            "id": number,
+            "name": one.id,
+            "kept": bytes.fromhex(forged.digest),
+            "lost": bytes.fromhex(one.digest),
+            "bare": pack_signatures(forged.signatures),
+            "signed": pack_signatures(one.signatures),
+            "content": one.canonical,
+        }
+        for number, one in enumerate((middle, large))
+    ]
+    with database.writing() as connection:
+        connection.execute(text(proof), rows)
+        decided = "INSERT INTO decision VALUES (:lost, 'equivocation', 5)"
+        connection.execute(text(decided), [{"lost": row["lost"]} for row in rows])
+        pinned = "INSERT INTO node_key VALUES (:node, :key, 'current', 1, 'operator')"
+        connection.execute(text(pinned), {"node": HERE, "key": NODE_KEY})
+    database.close()
+    migrate(empty_url)
+    store = open_later()
+    step = store.reopen(9)
+    assert step is not None
+    assert (step.origin, step.digests, step.ended) == (HERE, (middle.digest,), True)
+    assert store.known([one.digest for one in (forged, middle, large)]) == {
+        middle.digest,
+        large.digest,
+    }
+    assert store.get(ids=[forged.id]) == [middle]
+    assert {proof.lost.digest for proof in store.equivocations()} >= {middle.digest, large.digest}
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def use_all(store: SqlStore) -> None:
     store.add([received(each, pools=[POOL, OTHER_POOL]) for each in posts[:9]], now=1)
     store.add([received(post(5, text=text)) for text in "abc"], now=1)
     unwanted = [post(number, node="unwanted.example") for number in range(20)]
-    store.decide([each.ref for each in unwanted], [POOL], "policy", now=1)
+    store.decide(unwanted, [POOL], "policy", now=1)
     store.add([received(each) for each in unwanted], now=1)
     store.add_peer(THERE, None, now=1)
     store.record_pull(THERE, None, None, gaps=[post(200).ref], now=1)

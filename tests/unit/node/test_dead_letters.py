@@ -23,7 +23,7 @@ def test_a_letter_counts_until_its_post_came_another_way_or_is_not_wanted():
     held, unwanted, missing = beta.posts()
     assert len(dead_letters(alpha.node)) == 3
     alpha.store.add([Incoming(held, beta.id)], alpha.clock.now())
-    alpha.store.decide([unwanted.ref], [], "policy", alpha.clock.now())
+    alpha.store.decide([unwanted], [], "policy", alpha.clock.now())
     assert [letter.ref for letter in dead_letters(alpha.node)] == [missing.ref]
     assert len(alpha.work.dead(10)) == 3
 

@@ -19,7 +19,9 @@ from replicator.protocol import codec, envelope
 from replicator.protocol.ids import INTEGER_MAX, Cursor, Digest, GlobalId
 from replicator.protocol.messages import Answer, ErrorAnswer, Pull, PullAnswer, Put
 from replicator.protocol.post import Post, Ref
+from replicator.protocol.signing import PrivateKey
 from tests.support.pool import NOW_MS, Member, Pool, pair, send, trio
+from tests.support.relayed import signed_by
 
 
 class Puppet:
@@ -171,6 +173,20 @@ def test_a_copy_without_its_origins_signature_does_not_keep_the_whole_one_out() 
     assert beta.posts() == [stripped]
     put_model(alpha, beta, post)
     assert beta.posts() == [post]
+
+
+def test_a_copy_full_of_junk_does_not_keep_its_origins_signature_out() -> None:
+    _, alpha, beta, mallory = trio()
+    beta.store.forget_peer(alpha.id)
+    alpha.publish("real")
+    (post,) = alpha.posts()
+    keys = [*beta.node.identity.pool_keys, *(PrivateKey.generate() for _ in range(7))]
+    put_model(mallory, beta, signed_by(post, *keys))
+    assert len(beta.posts()[0].signatures) == 8
+    put_model(alpha, beta, post)  # by which it becomes known here
+    (held,) = beta.posts()
+    assert held.signers >= post.signers
+    assert len(held.signatures) == 8
 
 
 def put_model(sender: Member, recipient: Member, post: Post) -> None:

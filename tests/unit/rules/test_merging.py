@@ -4,16 +4,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from replicator.protocol.ids import Digest
-from replicator.rules.merging import kept_digest, merged_signatures
+from replicator.rules.merging import contenders, merged_signatures
 from tests.support.posts import key, signature
 
 KEYS = [key(str(number)) for number in range(12)]
 lists = st.lists(st.sampled_from(KEYS), unique=True, max_size=8)
 
 
-def test_the_smaller_digest_is_kept_whatever_the_order() -> None:
-    small, large = Digest("0f" * 32), Digest("f0" * 32)
-    assert kept_digest(small, large) == kept_digest(large, small) == small
+def test_what_keys_of_the_origin_signed_contends_and_where_none_stands_everything() -> None:
+    own, other = Digest("f0" * 32), Digest("0f" * 32)
+    seen = {own: {KEYS[0], KEYS[1]}, other: {KEYS[1]}}
+    assert contenders(seen, set()) == {own, other}
+    assert contenders(seen, {KEYS[0], KEYS[2]}) == {own}
+    assert contenders(seen, {KEYS[2]}) == set()
+    assert contenders(seen, {KEYS[1]}) == {own, other}
 
 
 @given(held=lists, further=lists, pools=lists)
