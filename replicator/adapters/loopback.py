@@ -1,8 +1,10 @@
 """Finds free TCP ports on the loopback interface.
 
 Ports come from below the kernel's ephemeral range: an outgoing connection of another program can
-never take one while its owner is being restarted. A port is only known to be free at the moment
-it was looked at, so whoever binds it must be ready for a refusal.
+never take one while its owner is being restarted. What was given to one process of ours is given
+to no other while that one lives: several nodes may be founded on one machine at a time, and each
+binds its ports only seconds later. Any other program may still be quicker, so whoever binds a port
+must be ready for a refusal.
 """
 
 import socket
@@ -30,8 +32,23 @@ def is_free(port: int) -> bool:
     return True
 
 
+def _claim(port: int) -> bool:
+    """Keep a port from other processes of ours until this one ends; False: it is another's.
+
+    By a name among Linux's abstract sockets, which goes with the process however that ends.
+    """
+    claim = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        claim.bind(f"\0replicator:{LOOPBACK}:{port}")
+    except OSError:
+        claim.close()
+        return False
+    claim.detach()  # open, with no object that would close it
+    return True
+
+
 def free_ports(count: int, random: Random) -> list[int]:
-    """Return ``count`` different free ports.
+    """Return ``count`` different free ports, given to nobody else while this process lives.
 
     Raises:
         ConfigurationError: the machine has hardly any free port left.
@@ -39,7 +56,7 @@ def free_ports(count: int, random: Random) -> list[int]:
     found: list[int] = []
     for _ in range(_TRIES * count):
         port = random.randrange(PORT_MIN, PORT_MAX)
-        if port not in found and is_free(port):
+        if is_free(port) and _claim(port):
             found.append(port)
         if len(found) == count:
             return found

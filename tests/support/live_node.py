@@ -16,7 +16,7 @@ from tests.support.cli_home import CliHome
 from tests.support.waiting import eventually
 
 CHILDREN = {"valkey", "gateway", "answers", "lanes", "beat"}
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 
 
 class LiveNode:

@@ -189,7 +189,7 @@ def stage(tmp_path_factory):
         yield stage
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_unwell_peers_do_not_delay_delivery_to_the_others(stage):
     """Three short runs of each kind: their noise is larger, so twice the time is allowed."""
     figures = compare(stage, runs=3, seconds=1.5, interval=0.25)

@@ -15,7 +15,7 @@ from tests.support.deaths import Death, arm, is_armed
 from tests.support.harm import IMPATIENT, found_nodes, harmed, running
 from tests.support.waiting import eventually, wait_for
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 ATTEMPTS = 15
 LARGE = 70_000
 """Characters of a post that is announced by its ref, so that it has to be fetched."""

@@ -33,7 +33,7 @@ from tests.support.harm import IMPATIENT, found_nodes, harmed, introduce, publis
 from tests.support.postgres import own_server
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 POSTS = 1_500
 REAL_POSTS = 12_908
 CHUNK = 100

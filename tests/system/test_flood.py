@@ -31,7 +31,7 @@ from replicator.protocol.signing import PrivateKey
 from tests.support.live import Voice, live_pool
 
 # of the lane `alone`: it takes both cores, and no figure that is measured beside it would hold
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 PER_SECOND, BURST = 10, 40
 """What a node takes of one peer here: what the operator of a machine with two cores would set."""

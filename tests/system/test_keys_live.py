@@ -27,7 +27,7 @@ from tests.support.harm import IMPATIENT, found_nodes, ready, running
 from tests.support.live import Voice
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 LIMITS = {**IMPATIENT, "refused_base_seconds": 0.5, "key_look_seconds": 1}
 OVERLAP = "5s"
 EQUAL_SECONDS = 40.0

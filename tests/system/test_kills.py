@@ -17,6 +17,7 @@ from replicator.cli.demo_node import DemoNode
 from replicator.cli.demo_play import found_pool
 from replicator.cli.up_state import up_state
 from tests.support.board import Board, Follower
+from tests.support.harm import running
 
 SEED = 20_240_229
 SOAK_SEEDS = range(1, 21)
@@ -29,14 +30,8 @@ PAUSES = (0.1, 0.8)
 @pytest.fixture
 def nodes(tmp_path):
     nodes = found_pool(tmp_path)
-    try:
-        for node in nodes:
-            node.start()
-        wait_until(lambda: all(node.is_ready() for node in nodes), 40, "all nodes are up")
+    with running(*nodes):
         yield nodes
-    finally:
-        for node in nodes:
-            node.close()
 
 
 def wait_until(holds, seconds, what):
@@ -46,7 +41,7 @@ def wait_until(holds, seconds, what):
         time.sleep(0.05)
 
 
-def running(node: DemoNode, kind: str) -> process_tree.Process:
+def process_of(node: DemoNode, kind: str) -> process_tree.Process:
     """Return the process of a kind, waiting for its supervisor to have started it again."""
     found: list[process_tree.Process] = []
 
@@ -62,7 +57,7 @@ def running(node: DemoNode, kind: str) -> process_tree.Process:
 
 def kill(node: DemoNode, kind: str, chance: random.Random) -> None:
     """Kill one process; a worker is sometimes frozen first, so that it has claimed messages."""
-    process = running(node, kind)
+    process = process_of(node, kind)
     if kind in ("answers", "lanes") and chance.random() < 0.5:
         os.kill(process.pid, signal.SIGSTOP)
         time.sleep(0.3)
@@ -92,7 +87,7 @@ def test_nothing_acknowledged_is_lost_whatever_is_killed(nodes, seed):
         board.stop()
     for node in nodes:
         for kind in KINDS:
-            running(node, kind)
+            process_of(node, kind)
     promised = {digest for board in boards for digest in board.acknowledged}
     wait_until(
         lambda: all(promised <= set(node.digests()) for node in nodes),

@@ -19,7 +19,7 @@ from tests.support.harm import publish
 from tests.support.live import Voice, exchange, lasting_state, live_pool, stalled_server
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 ENCODINGS = pytest.mark.parametrize("media_type", [codec.JSON, codec.XML], ids=["json", "xml"])
 UNKNOWN = "node1.demo/never-published"
 POSTS = 20

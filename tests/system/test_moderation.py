@@ -13,7 +13,7 @@ from tests.support.cli_home import CliHome
 from tests.support.harm import IMPATIENT, found_nodes, publish, running
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 POSTS = 20
 RUNS = 2
 

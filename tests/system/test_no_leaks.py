@@ -33,7 +33,7 @@ from tests.support.live_node import LiveNode
 from tests.support.processes import LocalProcess
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 PASSPHRASE = "passphrase-that-nobody-sees"
 TEXT = "the-text-of-a-private-post"

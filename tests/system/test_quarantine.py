@@ -9,7 +9,7 @@ from tests.support.cli_home import CliHome
 from tests.support.live_node import LiveNode
 from tests.support.waiting import eventually
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 POSTS = 3
 
 

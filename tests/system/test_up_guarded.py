@@ -8,7 +8,7 @@ from tests.support.cli_home import CliHome
 from tests.support.live_node import LiveNode
 
 pytest_plugins = ["tests.support.store_fixtures"]
-pytestmark = [pytest.mark.timeout(180), pytest.mark.postgres]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.postgres]
 
 PASSPHRASE = "correct horse battery"
 

@@ -10,7 +10,7 @@ from lxml import etree
 from tests.support.cli_home import CliHome
 from tests.support.live_node import LiveNode
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl on this machine")
 
 

@@ -3,6 +3,8 @@
 import os
 import socket
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
@@ -73,6 +75,22 @@ def test_free_ports_differ_and_are_below_the_ephemeral_range():
     ports = free_ports(20, _random())
     assert len(set(ports)) == 20
     assert max(ports) < from_kernel
+
+
+def test_no_two_processes_are_given_one_port():
+    (port,) = free_ports(1, _random())
+    code = (
+        "from random import Random\n"
+        "from replicator.adapters import loopback\n"
+        f"loopback.PORT_MIN, loopback.PORT_MAX = {port}, {port + 1}\n"
+        "print(loopback.is_free(loopback.PORT_MIN), flush=True)\n"
+        "loopback.free_ports(1, Random())"
+    )
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert other.stdout == "True\n"
+    assert "no 1 free ports" in other.stderr
 
 
 @pytest.fixture
