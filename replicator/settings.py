@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final, get_args
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote
 
+from replicator import server_urls
 from replicator.errors import ConfigurationError, Malformed
 from replicator.limits import Limits
 from replicator.node.ports import Keep
@@ -32,9 +33,8 @@ _DIGITS_MAX: Final = 18
 _SHOWN_CHARS_MAX: Final = 80
 """Of a file whose content is another one than expected."""
 _LOG_LEVELS: Final = ("debug", "info", "warning", "error")
-_TLS_SCHEMES: Final = ("rediss", "amqps")
 _WORK_SCHEMES: Final = ("redis", "rediss", "unix")
-_BROKER_SCHEMES: Final = ("redis", "rediss", "redis+socket", "sentinel", "amqp", "amqps", "pyamqp")
+_BROKER_SCHEMES: Final = ("redis", "rediss", "redis+socket", "amqp", "amqps", "pyamqp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,9 @@ class Settings:
     @property
     def broker(self) -> str:
         """The broker's URL: the one set, or the work state's, with how TLS is spoken."""
-        return self._with_tls(self.broker_url) if self.broker_url else self.work
+        if self.broker_url:
+            return self._with_tls(self.broker_url)
+        return server_urls.as_broker(self.work)
 
     @property
     def work(self) -> str:
@@ -143,18 +145,7 @@ class Settings:
         return self._with_tls(self.work_url)
 
     def _with_tls(self, url: str) -> str:
-        """Return a URL that says, as redis-py writes it, whom to believe in TLS."""
-        if url.partition("://")[0] not in _TLS_SCHEMES:
-            return url
-        options = {
-            "ssl_cert_reqs": "required",
-            "ssl_check_hostname": "true",
-            "ssl_ca_certs": self.tls_ca,
-            "ssl_certfile": self.tls_certificate,
-            "ssl_keyfile": self.tls_key,
-        }
-        given = {name: value for name, value in options.items() if value is not None}
-        return f"{url}{'&' if '?' in url else '?'}{urlencode(given)}"
+        return server_urls.with_tls(url, self.tls_ca, self.tls_certificate, self.tls_key)
 
     @property
     def passphrase(self) -> bytes | None:
@@ -203,6 +194,10 @@ def load_settings(home: Path, environ: Mapping[str, str]) -> Settings:
         values["work_url"] = _embedded_work_url(home)
     if "node_id" not in values:
         raise ConfigurationError(f"{path}: node_id is missing")
+    values["database_url"] = server_urls.in_home(values["database_url"], home)
+    for name in ("tls_ca", "tls_certificate", "tls_key"):
+        if values.get(name) is not None:
+            values[name] = str(home / values[name])
     return _made(values, limits, home, path)
 
 
@@ -230,31 +225,10 @@ def _check_forms(settings: Settings) -> None:
         raise ConfigurationError("address: a URL is needed, for example https://node.example")
     if settings.log_level not in _LOG_LEVELS:
         raise ConfigurationError(f"log_level: one of {', '.join(_LOG_LEVELS)} is needed")
-    _check_url("work_url", settings.work_url, _WORK_SCHEMES)
-    _check_url("broker_url", settings.broker_url, _BROKER_SCHEMES)
+    server_urls.check("work_url", settings.work_url, _WORK_SCHEMES)
+    server_urls.check("broker_url", settings.broker_url, _BROKER_SCHEMES)
     if (settings.tls_certificate is None) != (settings.tls_key is None):
         raise ConfigurationError("tls_certificate and tls_key: one is of no use without the other")
-
-
-def _check_url(name: str, url: str | None, schemes: tuple[str, ...]) -> None:
-    """Refuse a URL that libraries would refuse with words that quote its password."""
-    if url is None:
-        return
-    if url.partition("://")[0] not in schemes:
-        needed = ", ".join(f"{scheme}://" for scheme in schemes)
-        raise ConfigurationError(f"{name}: one of {needed} is needed")
-    try:
-        port = urlsplit(url.partition(";")[0]).port
-    except ValueError:
-        port = 0
-    if port == 0:
-        raise ConfigurationError(
-            f"{name}: its port is no number; in a password write %2F for /, %3F for ?, %23 for #"
-        )
-    if "ssl_" in url.partition("?")[2]:
-        raise ConfigurationError(
-            f"{name}: TLS is set with tls_ca, tls_certificate and tls_key, not in the URL"
-        )
 
 
 def _check_same_node(settings: Settings) -> None:

@@ -116,17 +116,22 @@ class NodeConsumer(Consumer):
         ]
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        self.received = 0
+        self._received = 0
         super().__init__(*args, **options)
-        app: Any = self.app  # a `NodeCelery`, which stands above this module
-        self._shelf = Shelf(app.settings)
+        amqp: Any = self.app.amqp  # a `NodeAMQP`, whose channels use the same shelf
+        self._shelf: Shelf = amqp.shelf
+
+    @property
+    def received(self) -> int:
+        """How many messages ever came, malformed ones too: see `workers.deafness`."""
+        return self._received + self._shelf.count
 
     def create_task_handler(self, *args: Any, **options: Any) -> Any:
-        """Return what is called with every message, and count them: see `workers.deafness`."""
+        """Return what is called with every message, and count them."""
         handle = super().create_task_handler(*args, **options)
 
         def received(message: Any) -> Any:
-            self.received += 1
+            self._received += 1
             try:
                 check_message(message, self.app.tasks, self._shelf.limits.task_bytes_max)
             except Malformed as error:
@@ -209,8 +214,12 @@ def check_message(message: Any, tasks: Mapping[str, Any], bytes_max: int) -> Non
 
 
 def _as_it_came(message: Any) -> bytes:
-    """Return what an operator can look at: headers and body in one piece."""
+    """Return what an operator can look at: headers and body in one piece, whatever they hold."""
     body = message.body
     text = body.decode("utf-8", "replace") if isinstance(body, bytes) else str(body)
     parts = {"content-type": message.content_type, "headers": message.headers, "body": text}
-    return json.dumps(parts, default=repr).encode()
+    try:
+        return json.dumps(parts, default=repr).encode()
+    except (TypeError, ValueError, RecursionError):
+        # headers of RabbitMQ may have names that are no text, or be nested without end
+        return json.dumps({**parts, "headers": "cannot be written"}, default=repr).encode()

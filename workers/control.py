@@ -6,9 +6,11 @@ processes belong to their supervisor. What is left is what Flower asks for and `
 shows. Other commands are unknown to the worker: it logs their name and goes on.
 """
 
+from contextlib import suppress
 from typing import Final
 
 from celery.worker.control import Panel
+from kombu import matcher
 
 ALLOWED: Final = frozenset(
     (
@@ -33,7 +35,17 @@ ALLOWED: Final = frozenset(
 
 
 def restrict() -> None:
-    """Forget every other command, in this process."""
+    """Forget every other command in this process, and patterns of names.
+
+    A command names the workers it is for, or is for all. By a pattern, one message could keep every
+    worker busy for ever: a regular expression is matched while no other thread runs.
+    """
     for name in set(Panel.data) - ALLOWED:
         del Panel.data[name]
         Panel.meta.pop(name, None)
+    registered = Panel.data["registered"]
+    # of a task it shows any attribute that is asked for, so nothing may be asked
+    Panel.data["registered"] = lambda state, **_: registered(state)
+    for name in ("glob", "pcre"):
+        with suppress(matcher.MatcherNotInstalled):
+            matcher.unregister(name)

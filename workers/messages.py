@@ -26,11 +26,17 @@ CONTENT_ENCODING: Final = "utf-8"
 TEXT_CHARS_MAX: Final = 2_048
 """Of a header: Celery cuts what it shows of arguments to half of it."""
 ID_CHARS_MAX: Final = 255
+DEPTH_MAX: Final = 16
+"""Lists and objects within each other. Ours have four; a few hundred end a worker that hands the
+message to its pool, stores it for redelivery, or writes it down."""
+PRIORITY_MAX: Final = 255
 RETRIES_MAX: Final = 2
 """As `workers.base.NodeTask` retries the task of a pool child that died."""
 _EMBEDDED: Final = frozenset(("callbacks", "errbacks", "chain", "chord"))
 _FROM_BROKER: Final = re.compile(r"x-[a-z0-9-]{1,64}|redelivered")
 """What RabbitMQ and kombu add to a message that was delivered before."""
+_KOMBU_TYPE: Final = "__type__"
+"""Marks what kombu's reader makes an object of."""
 
 
 def read_entry(raw: bytes, bytes_max: int) -> dict[str, Any]:
@@ -72,7 +78,7 @@ def read_unacknowledged(raw: bytes, bytes_max: int) -> None:
 
 
 def parse(raw: bytes, bytes_max: int) -> Any:
-    """Return JSON without anything that kombu's reader would make objects of.
+    """Return JSON that kombu's own reader reads alike: without anything it would make objects of.
 
     Raises:
         Malformed: it is too long, no JSON in UTF-8, nested too deeply, or holds a text that
@@ -81,10 +87,9 @@ def parse(raw: bytes, bytes_max: int) -> Any:
     if len(raw) > bytes_max:
         raise Malformed(f"{len(raw)} bytes are more than {bytes_max}")
     try:
-        tree = json.loads(raw.decode("utf-8"))
+        tree = json.loads(raw.decode("utf-8"), parse_constant=_no_number)
         if b"\\u" in raw:  # the only way to half a character; none of ours has it
             json.dumps(tree, ensure_ascii=False).encode("utf-8")
-        return tree
     except UnicodeDecodeError as error:
         raise Malformed("the bytes are no UTF-8") from error
     except UnicodeEncodeError as error:
@@ -93,6 +98,34 @@ def parse(raw: bytes, bytes_max: int) -> Any:
         raise Malformed("the bytes are no JSON") from error
     except RecursionError as error:
         raise Malformed("the JSON is nested too deeply") from error
+    check_nesting(tree)
+    return tree
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def check_nesting(tree: Any) -> None:
+    """Check that a tree is as flat as ours, level by level, and holds no object of kombu's.
+
+    Raises:
+        Malformed: it is not.
+    """
+    level = [tree]
+    for _ in range(DEPTH_MAX):
+        below: list[Any] = []
+        for value in level:
+            if isinstance(value, dict):
+                if _KOMBU_TYPE in value:
+                    raise Malformed("a value is to become an object")
+                below.extend(value.values())
+            elif isinstance(value, list | tuple):
+                below.extend(value)
+        if not below:
+            return
+        level = below
+    raise Malformed("values are nested too deeply")
 
 
 def _check_properties(properties: Mapping[str, Any]) -> None:
@@ -105,6 +138,9 @@ def _check_properties(properties: Mapping[str, Any]) -> None:
         raise Malformed("delivery_info does not name exchange and routing key")
     if properties.get("body_encoding") not in ("base64", None):
         raise Malformed("body_encoding is another one than base64")
+    priority = properties.get("priority")
+    if priority is not None and not _whole(priority, PRIORITY_MAX):
+        raise Malformed("priority is no number of a fit size")
 
 
 def _check_base64(body: str) -> None:
@@ -138,6 +174,7 @@ def check_headers(headers: Mapping[Any, Any]) -> str:
     for name in ("task", "id"):
         if name not in headers:
             raise Malformed(f"the header {name} is missing")
+    check_nesting(headers)
     for name, value in headers.items():
         check = HEADERS.get(name) if isinstance(name, str) else None
         if check is None and isinstance(name, str) and _FROM_BROKER.fullmatch(name):
@@ -168,7 +205,7 @@ def check_body(body: Any) -> tuple[list[Any], dict[str, Any]]:
 
 
 def _text(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= TEXT_CHARS_MAX and _is_unicode(value)
+    return isinstance(value, str) and len(value) <= TEXT_CHARS_MAX and value.isprintable()
 
 
 def _text_or_none(value: object) -> bool:
@@ -176,12 +213,8 @@ def _text_or_none(value: object) -> bool:
 
 
 def _id(value: object) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= ID_CHARS_MAX and _is_unicode(value)
-
-
-def _is_unicode(text: str) -> bool:
-    """Tell whether a log can take it: RabbitMQ's client lets half characters through."""
-    return not any("\ud800" <= char <= "\udfff" for char in text)
+    # in one line of a log: no line ends, no codes for a terminal, no half characters
+    return isinstance(value, str) and 0 < len(value) <= ID_CHARS_MAX and value.isprintable()
 
 
 def _none(value: object) -> bool:

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import structlog
+from redis import RedisError
 
 from replicator.adapters.redis.work import RedisWorkState
 from replicator.errors import ReplicatorError
@@ -26,6 +27,8 @@ class Shelf:
 
     def __init__(self, settings: Settings) -> None:
         self.limits = settings.limits
+        self.count = 0
+        """What was put here, kept or not: by this a worker shows that it hears its queues."""
         self._settings = settings
         self._work: RedisWorkState | None = None
 
@@ -37,13 +40,14 @@ class Shelf:
 
     def put(self, queue: str, reason: str, raw: bytes) -> bool:
         """Keep an entry of ``queue``; tell whether it is kept."""
+        self.count += 1
         head = raw[: self.limits.malformed_bytes_max]
         entry = MalformedEntry(int(time.time() * 1000), queue, reason, len(raw), head)
         log.warning("queue.malformed", queue=queue[:200], reason=reason, size=len(raw))
         try:
             self._opened().note_malformed(entry)
-        except ReplicatorError as error:
-            log.warning("queue.malformed_lost", reason=str(error))
+        except (ReplicatorError, RedisError) as error:
+            log.warning("queue.malformed_lost", reason=str(error)[:200])
             return False
         return True
 

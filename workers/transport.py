@@ -12,10 +12,12 @@ tests with hostile entries fail where they no longer fit.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from queue import Empty
 from typing import Any, Final
 
+from amqp.basic_message import Message as BasicMessage
+from amqp.method_framing import frame_handler
 from celery.app.amqp import AMQP
 from kombu import Connection
 from kombu.transport import pyamqp, redis
@@ -26,6 +28,10 @@ from workers.shelf import Shelf
 
 UNACKNOWLEDGED: Final = "unacked"
 """Stands for the queue of a message that a worker had taken."""
+_CONTENT_HEADER: Final = 2
+"""AMQP 0-9-1, 4.2.6.1: the frame with class, size of the body and properties, in this order."""
+_HEADER_BYTES: Final = 12
+_NO_PROPERTIES: Final = b"\0\0"
 
 
 class QoS(redis.QoS):
@@ -47,8 +53,10 @@ class QoS(redis.QoS):
                 super().restore_by_tag(tag, connection, leftmost)
 
 
-class Checked:
-    """What both kinds of Redis channels add to kombu's."""
+class RedisChannel(redis.Channel):
+    """A channel of one Redis or Valkey server."""
+
+    QoS = QoS
 
     @property
     def shelf(self) -> Shelf:
@@ -95,28 +103,10 @@ class Checked:
         return payload
 
 
-class RedisChannel(Checked, redis.Channel):
-    """A channel of one Redis or Valkey server."""
-
-    QoS = QoS
-
-
-class SentinelChannel(Checked, redis.SentinelChannel):
-    """A channel of the primary that Sentinel names."""
-
-    QoS = QoS
-
-
 class RedisTransport(redis.Transport):
     """Redis and Valkey."""
 
     Channel = RedisChannel
-
-
-class SentinelTransport(redis.SentinelTransport):
-    """Redis and Valkey behind Sentinel."""
-
-    Channel = SentinelChannel
 
 
 class AmqpMessage(pyamqp.Message):
@@ -139,10 +129,39 @@ class AmqpChannel(pyamqp.Channel):
     Message = AmqpMessage
 
 
+def readable_frames(connection: Any, callback: Any) -> Callable[[Any], Any]:
+    """Return what py-amqp gives its frames to, where properties that it cannot read are left out.
+
+    They end the worker otherwise, before anybody could refuse the message; without them it is one
+    of no content type, which is set aside.
+    """
+    handle: Callable[[Any], Any] = frame_handler(connection, callback)
+
+    def on_frame(frame: tuple[int, int, bytes]) -> Any:
+        kind, channel, payload = frame
+        if kind == _CONTENT_HEADER and not _is_readable(payload):
+            frame = kind, channel, bytes(payload[:_HEADER_BYTES]) + _NO_PROPERTIES
+        return handle(frame)
+
+    return on_frame
+
+
+def _is_readable(payload: bytes) -> bool:
+    message: Any = BasicMessage()
+    try:
+        message.inbound_header(payload)
+    except Exception:  # whatever it stumbles over
+        return False
+    return True
+
+
 class AmqpConnection(pyamqp.Connection):
     """A connection to RabbitMQ."""
 
     Channel = AmqpChannel
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "frame_handler": readable_frames})
 
 
 class AmqpTransport(pyamqp.Transport):
@@ -160,7 +179,6 @@ class AmqpTlsTransport(pyamqp.SSLTransport):
 TRANSPORTS: Final[Mapping[str, type]] = {
     "redis": RedisTransport,
     "rediss": RedisTransport,
-    "sentinel": SentinelTransport,
     "amqp": AmqpTransport,
     "pyamqp": AmqpTransport,
     "amqps": AmqpTlsTransport,
@@ -183,4 +201,5 @@ class NodeAMQP(AMQP):
     def __init__(self, app: Any) -> None:
         super().__init__(app)
         # a class of the application's own, because connections are copied by their class
-        self.Connection = type("NodeConnection", (NodeConnection,), {"shelf": Shelf(app.settings)})
+        self.shelf = Shelf(app.settings)
+        self.Connection = type("NodeConnection", (NodeConnection,), {"shelf": self.shelf})

@@ -1,4 +1,4 @@
-"""The message broker as a `Doorbell`, through kombu: Redis, Valkey, Sentinel or RabbitMQ.
+"""The message broker as a `Doorbell`, through kombu: Redis, Valkey or RabbitMQ.
 
 One call is one batch: on Redis one pipeline, on RabbitMQ confirmed messages one after another.
 Safe to share between threads and across a fork. Every wait is bounded, for each thread: a gateway

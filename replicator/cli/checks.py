@@ -30,7 +30,7 @@ _DISK_FAIL_BYTES: Final = 100 * 1024**2
 _NO_ROOM: Final = "make room on the disk, raise disk_bytes_max, or keep less (keep_days)"
 _WHO_IS_IT: Final = "see: replicator posts quarantine; add an origin whose posts you want"
 _BROKER_SECONDS: Final = 3.0
-_PORTS: Final = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379, "sentinel": 26379}
+_PORTS: Final = {"amqp": 5672, "amqps": 5671, "redis": 6379, "rediss": 6379}
 
 
 def configuration(subject: Subject) -> Iterator[Finding]:

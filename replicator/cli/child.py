@@ -12,11 +12,11 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NoReturn
 
 _PR_SET_PDEATHSIG: Final = 1
 LOG_BYTES_MAX: Final = 8 * 1024 * 1024
@@ -75,15 +75,26 @@ def dies_with(parent: int) -> Callable[[], None]:
     return prepare
 
 
-class Child:
-    """A program that is kept running."""
+def become(home: Path, command: Sequence[str], variables: Mapping[str, str]) -> NoReturn:
+    """Replace this process by a program of the node.
 
-    def __init__(self, program: Program, log_directory: Path, restarts: Restarts) -> None:
+    It runs in the node's home, as all of them: Python and Celery load code from the folder they
+    are started in, and nobody else writes there.
+    """
+    os.chdir(home)
+    os.execve(command[0], list(command), {**os.environ, **variables})  # noqa: S606  # no shell
+
+
+class Child:
+    """A program that is kept running, in the node's home like `become`."""
+
+    def __init__(self, program: Program, home: Path, restarts: Restarts) -> None:
         self.program = program
         self.starts = 0
         self.last_exit: int | None = None
         self._restarts = restarts
-        self.log = log_directory / f"{program.name}.log"
+        self.log = home / "log" / f"{program.name}.log"
+        self._home = home
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._failures = 0
@@ -103,6 +114,7 @@ class Child:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env={**os.environ, **self.program.environment},
+                cwd=self._home,
                 start_new_session=True,
                 # The supervisor has one thread: see the module's first lines.
                 preexec_fn=dies_with(os.getpid()),

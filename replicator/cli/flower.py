@@ -4,7 +4,6 @@ User and password stand in ``run/flower-password`` of the home, made on first us
 owner only; they never stand on a command line.
 """
 
-import os
 import secrets
 import stat
 from pathlib import Path
@@ -14,7 +13,7 @@ import click
 
 from replicator.adapters.celery_commands import CeleryCommands
 from replicator.adapters.valkey import write_private
-from replicator.cli.child import Program
+from replicator.cli.child import Program, become
 from replicator.cli.home import settings_of
 from replicator.errors import ConfigurationError
 from replicator.settings import Settings
@@ -35,8 +34,7 @@ def flower(home: Path) -> None:
     _ = settings.broker  # refuses to start without one, in our words
     program = flower_program(settings)
     click.echo(f"Flower: http://{settings.flower_listen}/ (user and password: {_path(settings)})")
-    environment = {**os.environ, **program.environment}
-    os.execve(program.command[0], list(program.command), environment)  # noqa: S606  # no shell
+    become(settings.home, program.command, program.environment)
 
 
 def flower_program(settings: Settings) -> Program:

@@ -4,7 +4,6 @@ Each command becomes the process it starts (it is replaced, not a parent), so th
 codes are the process's own.
 """
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Final
 import click
 
 from replicator.adapters.celery_commands import CeleryCommands
+from replicator.cli.child import become
 from replicator.cli.home import settings_of
 from replicator.settings import Settings
 
@@ -73,4 +73,4 @@ def _become(settings: Settings, command: Sequence[str], variables: Mapping[str, 
     """Replace this process by another program."""
     _ = settings.broker  # refuses to start without one, in our words
     (settings.home / "run").mkdir(mode=0o700, exist_ok=True)
-    os.execve(command[0], list(command), {**os.environ, **variables})  # noqa: S606  # no shell
+    become(settings.home, command, variables)

@@ -52,7 +52,7 @@ class Supervisor:
 
     def start(self, program: Program) -> Child:
         """Start a child and keep it running from now on."""
-        child = Child(program, self._home / "log", self._restarts)
+        child = Child(program, self._home, self._restarts)
         child.start(time.monotonic())
         self._children.append(child)
         self._report(f"{program.name} started (pid {child.pid})")

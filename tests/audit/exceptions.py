@@ -8,7 +8,10 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-_NOQA: Final = re.compile(r"#\s*(?:ruff:\s*)?noqa\b(?P<rest>.*)", re.IGNORECASE)
+_NOQA: Final = re.compile(
+    r"#\s*(?:(?:(?:ruff|flake8):\s*)?noqa|ruff:\s*(?:disable|ignore|file-ignore))\b(?P<rest>.*)",
+    re.IGNORECASE,
+)
 _CODES: Final = re.compile(r":\s*(?P<codes>[A-Z]+[0-9]*(?:[,\s]+[A-Z]+[0-9]+)*)")
 _REASON: Final = re.compile(r"\s+(?:#|-)\s*\w.{3,}")
 _SECURITY: Final = re.compile(r"S[0-9]*")

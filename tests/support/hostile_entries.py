@@ -78,6 +78,14 @@ def properties(**changes: Any) -> bytes:
     return json.dumps(tree).encode()
 
 
+def nested(depth: int) -> Any:
+    """Return lists within each other."""
+    value: Any = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
 BOMB = gzip.compress(b"0" * 10_000_000)
 SIGNATURE = {"task": TASK, "args": [PEER], "kwargs": {}, "options": {}, "subtask_type": None}
 
@@ -118,6 +126,46 @@ ENTRIES: dict[str, tuple[bytes, str]] = {
         "delivery_info",
     ),
     "another body encoding": (properties(body_encoding="rot13"), "body_encoding"),
+    "a priority that is no number": (properties(priority=float("inf")), "no JSON"),
+    "a priority that is huge": (properties(priority=10**30), "priority"),
+    # deep enough for whoever pickles or writes it down, not for whoever reads it
+    **{
+        f"{place} {depth} deep": (made, "nested too deeply")
+        for depth in (20, 480, 700)
+        for place, made in (
+            ("a property", properties(x=nested(depth))),
+            (
+                "a place",
+                properties(
+                    delivery_info={
+                        "exchange": "",
+                        "routing_key": "alpha.example.fanout",
+                        "x": nested(depth),
+                    }
+                ),
+            ),
+            ("a header of a broker", entry(head=headers(**{"x-death": nested(depth)}))),
+            ("a member", entry(x=nested(depth))),
+        )
+    },
+    # texts that would be lines of their own in a log
+    "an id of two lines": (entry(head=headers(id="a\n[CRITICAL] b")), "the header id"),
+    "arguments with codes for a terminal": (
+        entry(head=headers(argsrepr="\x1b[2J")),
+        "the header argsrepr",
+    ),
+    # objects of kombu's own JSON, outside of the body
+    **{
+        f"a header that becomes a {kind}": (
+            entry(head=headers(root_id={"__type__": kind, "__value__": value})),
+            "become an object",
+        )
+        for kind, value in (("decimal", "x"), ("date", "2020-01-01"), ("uuid", {"hex": "z"}))
+    },
+    "headers that become a date": (
+        entry(head={"__type__": "date", "__value__": "2020-01-01"}),
+        "become an object",
+    ),
     # what would be decoded by a name of theirs
     "msgpack": (entry(content_type="application/x-msgpack"), "content type"),
     "YAML": (entry(content_type="application/x-yaml"), "content type"),

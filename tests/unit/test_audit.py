@@ -29,6 +29,9 @@ MARK = "# " + "noqa"
         (f"x = 1  {MARK}: SIM115", True),
         (f"x = 1  {MARK}", False),
         ("# ruff: " + f"{MARK[2:]}: S101", False),
+        ("# flake8: " + f"{MARK[2:]}", False),
+        ("# ruff: " + "disable[S602]", False),
+        ("# we ignore it", True),
         ("x = 1", True),
     ],
 )

@@ -66,10 +66,15 @@ def test_celery_checks_certificate_and_name_of_a_broker_over_tls(
     assert rabbit["broker_use_ssl"].get("ca_certs") == ca.get("tls_ca")
 
 
-@pytest.mark.parametrize("url", ["redis://server:1/0", "amqp://server//", "sentinel://a:1;b:2"])
+@pytest.mark.parametrize("url", ["redis://server:1/0", "amqp://server//"])
 def test_without_tls_nothing_is_said_of_it(url: str) -> None:
     assert plain_url(url) == url
     assert tls_of(url) is False
+
+
+def test_what_cannot_be_spoken_to_is_refused_before_anything_starts(home: Path) -> None:
+    with pytest.raises(ConfigurationError, match="broker_url: one of"):
+        loaded(home, work_url="redis://server", broker_url="sentinel://a:1;b:2")
 
 
 @pytest.mark.parametrize(

@@ -107,11 +107,22 @@ def test_every_setting_but_the_home_and_limits_can_be_set_by_a_variable(home):
     given |= {"address": "https://b", "broker_url": "amqp://b", "log_level": "debug"}
     given |= {"work_url": "redis://b"}
     given |= {"allow_private": "true"}
+    given |= dict.fromkeys(("tls_ca", "tls_certificate", "tls_key"), "/a.pem")
     names = set(Settings.__dataclass_fields__) - {"home", "limits"}
     values = {name: given.get(name, f"value-of-{name}") for name in names}
     environ = {f"REPLICATOR_{name.upper()}": value for name, value in values.items()}
     settings = load_settings(home, environ)
     assert {name: str(getattr(settings, name)).lower() for name in names} == values
+
+
+def test_relative_paths_are_in_the_home_wherever_a_process_was_started(home):
+    files = dict.fromkeys(("TLS_CA", "TLS_CERTIFICATE", "TLS_KEY"), "tls/a.pem")
+    environ = {f"REPLICATOR_{name}": value for name, value in files.items()}
+    settings = load_settings(home, environ | {"REPLICATOR_DATABASE_URL": "sqlite:///here.db"})
+    assert {settings.tls_ca, settings.tls_certificate, settings.tls_key} == {f"{home}/tls/a.pem"}
+    assert settings.database_url == f"sqlite:///{home}/here.db"
+    for url in ("sqlite:////var/x.db", "sqlite://", "postgresql+psycopg:///node"):
+        assert load_settings(home, {"REPLICATOR_DATABASE_URL": url}).database_url == url
 
 
 def test_private_addresses_are_called_only_where_that_is_said(home):

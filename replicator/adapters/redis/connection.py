@@ -47,7 +47,7 @@ def connect(url: str) -> "redis.Redis":
             max_connections=CONNECTIONS_MAX,
             timeout=COMMAND_SECONDS,
             retry=Retry(NoBackoff(), 0),
-            **_options(COMMAND_SECONDS),
+            **_options(url, COMMAND_SECONDS),
         )
     except ValueError:
         raise ConfigurationError(_NO_URL) from None
@@ -65,21 +65,22 @@ def connect_async(url: str) -> "redis.asyncio.Redis":
             url,
             max_connections=2,
             retry=AsyncRetry(NoBackoff(), 0),
-            **_options(None),
+            **_options(url, None),
         )
     except ValueError:
         raise ConfigurationError(_NO_URL) from None
 
 
-def _options(command_seconds: float | None) -> dict[str, Any]:
-    return {
+def _options(url: str, command_seconds: float | None) -> dict[str, Any]:
+    options: dict[str, Any] = {
         # RESP2: scripts answer in it anyway, and the handshake is one message shorter
         "protocol": 2,
         "socket_timeout": command_seconds,
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_keepalive": True,
         "health_check_interval": HEALTH_CHECK_SECONDS,
     }
+    if not url.startswith("unix:"):
+        options |= {"socket_connect_timeout": CONNECT_SECONDS, "socket_keepalive": True}
+    return options
 
 
 def is_passing(error: RedisError) -> bool:

@@ -3,6 +3,7 @@
 The user is the one of deploy/redis.conf, word for word.
 """
 
+import asyncio
 import http.client
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from celery import Celery
 from replicator.adapters.broker import KombuDoorbell
 from replicator.adapters.celery_commands import CeleryCommands
 from replicator.adapters.queue_names import queue_name
+from replicator.adapters.redis.connection import connect, connect_async
 from replicator.adapters.redis.fitness import examine
 from replicator.adapters.redis.work import RedisWorkState
+from replicator.adapters.valkey import find_server
 from replicator.cli.flower import flower_program
 from replicator.errors import BrokerUnavailable, WorkUnavailable
 from replicator.node.ports import Ring
@@ -28,6 +31,7 @@ from tests.support.home import make_home
 from tests.support.processes import LocalProcess
 from tests.support.tls import Authority, TlsProxy
 from tests.support.waiting import eventually
+from workers.app import make_app
 
 CONF = Path(__file__).parents[3] / "deploy" / "redis.conf"
 PASSWORD = "s3cret-of-the-broker"
@@ -35,8 +39,57 @@ PASSWORD = "s3cret-of-the-broker"
 
 def acl_of(conf: Path) -> list[str]:
     """Return the words of the user that the example configuration has."""
-    (line,) = [line for line in conf.read_text().splitlines() if line.startswith("#user ")]
+    line, _ = [line for line in conf.read_text().splitlines() if line.startswith("#user ")]
     return line.removeprefix("#user ").replace("PASSWORD", PASSWORD).split()
+
+
+def test_with_the_users_of_the_example_nobody_is_let_in_without_a_password(tmp_path: Path) -> None:
+    conf = tmp_path / "server.conf"
+    conf.write_text(CONF.read_text().replace("#user ", "user ").replace("PASSWORD", PASSWORD))
+    port = free_port()
+    command = [str(find_server()), str(conf), "--port", str(port), "--dir", str(tmp_path)]
+    server = LocalProcess("guarded", command, tmp_path / "log")
+    try:
+        url = f"redis://alpha:{PASSWORD}@127.0.0.1:{port}/0"
+        with redis.Redis.from_url(url, protocol=2) as client:
+            eventually(lambda: answers(client), "the server")
+        with (
+            redis.Redis(port=port, protocol=2) as stranger,
+            pytest.raises(redis.AuthenticationError),
+        ):
+            stranger.flushall()
+    finally:
+        server.remove()
+
+
+def test_a_unix_socket_serves_as_work_state_and_as_broker(tmp_path: Path) -> None:
+    path = tmp_path / "valkey.sock"
+    command = [str(find_server()), "--port", "0", "--unixsocket", str(path), "--save", ""]
+    server = LocalProcess("local", command, tmp_path / "log")
+    try:
+        settings = make_home(tmp_path / "home", NODE, f"unix://{path}?db=3")
+        with connect(settings.work) as client:
+            eventually(lambda: answers(client), "the server")
+            app = make_app(settings, bodies=False)
+            with app.connection_for_write() as link:
+                link.default_channel.client.set("by", "kombu")
+            app.close()
+            assert client.get("replicator:alpha.example:by") == b"kombu"
+        assert asyncio.run(ping(settings.work))
+    finally:
+        server.remove()
+
+
+async def ping(url: str) -> bool:
+    async with connect_async(url) as client:
+        return bool(await client.ping())
+
+
+def answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
 
 
 @dataclass

@@ -4,7 +4,9 @@ Selected by ``-m rabbitmq``; where it is selected and no server is installed, it
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from struct import pack
 
 import amqp
 import pytest
@@ -168,6 +170,76 @@ def test_workers_beat_and_doorbells_go_on_after_the_broker_was_killed(
     # Ticks leave no line in a worker's log; without one they wait.
     ticking.teardown()
     eventually(lambda: waiting(rabbit, queue_name(NODE, "ticks")) > 0, "a tick after")
+
+
+class Raw(amqp.Message):
+    """A message whose properties are bytes."""
+
+    def __init__(self, properties: bytes) -> None:
+        super().__init__(body())
+        self.raw = properties
+
+    def _serialize_properties(self) -> bytes:
+        return self.raw
+
+
+def table(*fields: bytes) -> bytes:
+    """Return the properties of a message that has JSON in UTF-8, and these fields of headers."""
+    return b"".join(
+        (
+            b"\xe0\0",  # content type, content encoding, headers
+            *(bytes([len(text)]) + text for text in (b"application/json", b"utf-8")),
+            pack(">I", sum(map(len, fields))),
+            *fields,
+        )
+    )
+
+
+def nested(depth: int) -> bytes:
+    """Return a field of a table that holds tables within each other."""
+    value = b""
+    for _ in range(depth):
+        value = b"\1aF" + pack(">I", len(value)) + value
+    return value
+
+
+UNREADABLE = {
+    "a name that is no text": table(b"\1\xffS\0\0\0\1x"),
+    "a time that is none": table(b"\1tT" + b"\xff" * 8),
+    "a content type that is no text": b"\x80\0\1\xff",
+    "a deep nest": table(nested(500)),
+    "a deeper one": table(nested(3_000)),
+    "a table that is cut": table(b"\1aF\0\0\1"),
+}
+
+
+def test_properties_that_cannot_be_read_end_no_worker(
+    rabbit: LocalRabbit,
+    settings: Settings,
+    start_worker: StartWorker,
+    celery_setup_app: Celery,
+    notes: Path,
+) -> None:
+    worker = start_worker("lanes")
+    pid = worker.container.process.pid
+    sent = 0
+    for raw in UNREADABLE.values():
+        with suppress(amqp.AMQPError, OSError), connection(rabbit) as link:
+            channel = link.channel()
+            channel.confirm_select()
+            channel.basic_publish_confirm(
+                Raw(raw), exchange=str(NODE), routing_key=LANE_OF["lanes"]
+            )
+            sent += 1  # the server refuses some itself
+    assert sent >= 4
+    celery_setup_app.send_task("test.note", (str(notes),), queue=LANE_OF["lanes"])
+    eventually(lambda: lines(notes, "end"), "a task after them")
+    work = RedisWorkState(settings.work, settings.prefix, settings.limits)
+    assert work.count_malformed() == sent
+    work.close()
+    assert worker.container.process.pid == pid
+    eventually(lambda: waiting(rabbit, LANE_OF["lanes"]) == 0, "an empty queue")
+    assert "Unrecoverable" not in worker.logs()
 
 
 def test_what_celery_would_drop_is_set_aside_and_nothing_is_decompressed(

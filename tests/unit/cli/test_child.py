@@ -30,7 +30,8 @@ supervisor.run()
 
 
 @pytest.fixture
-def logs(tmp_path):
+def home(tmp_path):
+    (tmp_path / "log").mkdir()
     return tmp_path
 
 
@@ -43,8 +44,8 @@ def test_a_huge_number_of_failures_is_no_overflow():
     assert Restarts().pause(10**9) == Restarts().cap_seconds
 
 
-def test_a_dead_child_is_started_again_after_its_pause(logs):
-    child = Child(Program("sleeper", SLEEPER), logs, Restarts(base_seconds=5, stable_seconds=10))
+def test_a_dead_child_is_started_again_after_its_pause(home):
+    child = Child(Program("sleeper", SLEEPER), home, Restarts(base_seconds=5, stable_seconds=10))
     child.start(100.0)
     first = child.pid
     os.kill(first, signal.SIGKILL)
@@ -57,8 +58,8 @@ def test_a_dead_child_is_started_again_after_its_pause(logs):
     child.kill()
 
 
-def test_a_stable_run_forgets_earlier_failures(logs):
-    child = Child(Program("ends", ("true",)), logs, Restarts(base_seconds=1, stable_seconds=10))
+def test_a_stable_run_forgets_earlier_failures(home):
+    child = Child(Program("ends", ("true",)), home, Restarts(base_seconds=1, stable_seconds=10))
     now = 0.0
     pauses = []
     for run_seconds in (1, 1, 1, 50):
@@ -71,9 +72,9 @@ def test_a_stable_run_forgets_earlier_failures(logs):
     assert pauses == [1.0, 2.0, 4.0, 1.0]
 
 
-def test_the_whole_group_of_a_dead_child_is_ended(logs):
+def test_the_whole_group_of_a_dead_child_is_ended(home):
     script = ("sh", "-c", "sleep 601 & wait")
-    child = Child(Program("group", script), logs, Restarts())
+    child = Child(Program("group", script), home, Restarts())
     child.start(0.0)
     below = eventually(lambda: process_tree.descendants(child.pid), "a grandchild runs")
     os.kill(child.pid, signal.SIGKILL)
@@ -81,22 +82,35 @@ def test_the_whole_group_of_a_dead_child_is_ended(logs):
     eventually(lambda: not any(map(process_tree.is_alive, below)), "the grandchild is gone")
 
 
-def test_a_log_that_is_full_is_set_aside_once(logs, monkeypatch):
+def test_a_log_that_is_full_is_set_aside_once(home, monkeypatch):
     monkeypatch.setattr(child_module, "LOG_BYTES_MAX", 1000)
-    child = Child(Program("loud", ("sh", "-c", "printf '%2000s' x; sleep 600")), logs, Restarts())
+    child = Child(Program("loud", ("sh", "-c", "printf '%2000s' x; sleep 600")), home, Restarts())
     child.start(0.0)
     eventually(lambda: child.log.stat().st_size == 2000, "it has written")
     child.bound_log()
     assert child.log.stat().st_size == 0
-    assert (logs / "loud.log.1").stat().st_size == 2000
+    assert (home / "log" / "loud.log.1").stat().st_size == 2000
     assert child.log.stat().st_mode & 0o077 == 0
     child.kill()
 
 
-def test_a_child_does_not_inherit_blocked_signals(logs):
+def test_a_child_runs_in_the_home_whatever_stands_where_it_was_started(home, tmp_path, monkeypatch):
+    planted = tmp_path / "elsewhere"
+    (planted / "replicator").mkdir(parents=True)
+    (planted / "replicator" / "__init__.py").write_text("print('planted')")
+    monkeypatch.chdir(planted)
+    code = (sys.executable, "-m", "replicator.cli", "--help")
+    child = Child(Program("help", code), home, Restarts())
+    child.start(1.0)
+    eventually(child.has_ended, "the child has ended", seconds=60)
+    child.kill()
+    assert "Usage: replicator" in child.log.read_text()
+
+
+def test_a_child_does_not_inherit_blocked_signals(home):
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     try:
-        child = Child(Program("sleeper", SLEEPER), logs, Restarts())
+        child = Child(Program("sleeper", SLEEPER), home, Restarts())
         child.start(0.0)
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})

@@ -1,7 +1,11 @@
 """What counts as a deaf worker, look by look."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from workers.consumer import NodeConsumer
 from workers.deafness import LOOKS, Signs
 
 SECONDS = 20.0
@@ -46,3 +50,11 @@ def test_a_process_that_was_frozen_gets_its_time_again() -> None:
     assert not looks(signs, LOOKS)
     assert not looks(signs, LOOKS, start=10 * SECONDS)
     assert looks(signs, 1, start=11 * SECONDS)
+
+
+def test_who_puts_malformed_entries_aside_hears_its_queues() -> None:
+    consumer: Any = SimpleNamespace(_received=3, _shelf=SimpleNamespace(count=0))
+    received: Any = NodeConsumer.received
+    before = received.fget(consumer)
+    consumer._shelf.count += 1
+    assert received.fget(consumer) == before + 1
