@@ -233,6 +233,9 @@ class Limits:
     oldest."""
     blocks_max: int = 100_000
     """Blocked ids, digests and nodes: what operators share as lists has some ten thousands."""
+    contents_per_id_max: int = 16
+    """Contents of one id that are remembered as decided against, the smallest digests: whoever
+    touches an id reads all of them, and anybody with a pool's key can make any number."""
     equivocators_max: int = 10_000
     """Origins flagged; of more, the ones seen longest ago go first."""
     equivocations_max: int = 200

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from replicator.cli.equivocations import twice_words
-from replicator.cli.output import emit, iso, json_option, table
+from replicator.cli.output import counted, emit, iso, json_option, table
 from replicator.cli.peer_trust import trust
 from replicator.cli.peer_verbs import flush, pause, probe, resume, resync
 from replicator.cli.peer_words import Standings, progress_words
@@ -72,7 +72,8 @@ def add(home: Path, target: str, address: str | None, *, yes: bool, as_json: boo
 def _add_by_id(node: Node, target: str, address: str | None, *, yes: bool) -> None:
     peer_id = _not_ourselves(node, parse_node_id(target))
     given = address and _url(address)
-    document = None if node.store.pins(peer_id) else operating.introduced(node, peer_id)
+    pinned = any(pin.state != "revoked" for pin in node.store.pins(peer_id))
+    document = None if pinned else operating.introduced(node, peer_id)
     if document is not None:
         _show_document(document, given or operating.callable_address(node, document), ())
         if not yes:
@@ -160,17 +161,25 @@ def show(home: Path, peer: str, *, as_json: bool) -> None:
 def forget(home: Path, peer: str, *, yes: bool, as_json: bool) -> None:
     """Remove PEER; the posts it gave stay.
 
-    Its pins and cursors go, and what waits for it. To stop calling it for a while: peers pause.
+    Its pins and cursors go, and what waits for it; keys that were revoked here stay revoked. A
+    member of a pool comes back by itself where roster is auto and it has other keys. To stop
+    calling it for a while: peers pause.
     """
     with opened_node(home) as node:
         known = known_peer(node, peer)
         if not yes:
-            click.confirm(f"Forget {known.id} and its pinned keys?", abort=True, err=True)
+            click.confirm(_forgotten(node, known.id), abort=True, err=True)
         operating.forget(node, known.id)
     if as_json:
         emit({"peer": known.id, "forgotten": True})
     else:
         click.echo(f"{known.id} is forgotten")
+
+
+def _forgotten(node: Node, peer: NodeId) -> str:
+    revoked = sum(pin.state == "revoked" for pin in node.store.pins(peer))
+    kept = f" {counted(revoked, 'revoked key')} of it stay revoked." if revoked else ""
+    return f"Forget {peer} and its pinned keys?{kept}"
 
 
 def _not_ourselves(node: Node, peer_id: NodeId) -> NodeId:

@@ -17,7 +17,14 @@ from replicator.node.key_notes import note_keys
 from replicator.node.ports import Entry, Receipt, Reply
 from replicator.node.replies import Asker, ReplyTo, error_answer, reply
 from replicator.protocol import compression, envelope
-from replicator.rules.trust import Acquaintance, Admission, Signers, admit_sender, states_at
+from replicator.rules.trust import (
+    Acquaintance,
+    Admission,
+    Signers,
+    admit_sender,
+    standing_among,
+    states_at,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +111,7 @@ def sender_admission(node: Node, signers: Signers) -> Admission:
     if signers.sender == node.identity.node_id:
         raise Refusal(ErrorCode.FORBIDDEN, "the sender has this node's own id")
     pins = states_at(node.store.pins(signers.sender), node.clock.now())
-    added = not pins and node.store.peer(signers.sender) is not None
+    added = not standing_among(pins) and node.store.peer(signers.sender) is not None
     try:
         return admit_sender(
             signers,

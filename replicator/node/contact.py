@@ -19,7 +19,7 @@ from replicator.node.repair import repair_soon
 from replicator.protocol import codec, node_document
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.node_document import NodeDocument
-from replicator.rules.trust import current_among, states_at
+from replicator.rules.trust import current_among, standing_among, states_at
 
 NODE_PATH = "/v1/node"
 
@@ -67,18 +67,23 @@ def introduce(node: Node, address: str, *, seconds: float | None = None) -> Intr
 def accept(node: Node, introduction: Introduction) -> None:
     """Add an introduced node as a peer and pin its keys, unless it has pins.
 
-    What it announces is taken in any case: it may introduce the keys that are new.
+    What it announces is taken in any case: it may introduce the keys that are new. Of a node that
+    was forgotten, revoked keys are left: it is taken under any others.
 
     Raises:
-        KeyChanged: it is pinned under other keys; the operator must re-pin it knowingly.
+        KeyChanged: it is pinned under other keys, or shows one that is revoked; the operator must
+            re-pin it knowingly.
     """
     document = introduction.document
     keys = node_document.keys_of(document)
     take_announcement(node, document)
     states = states_at(node.store.pins(document.id), node.clock.now())
-    if states and not current_among(states).intersection(keys):
-        raise KeyChanged(f"{document.id} is pinned here under another key")
     now = node.clock.now()
+    if not current_among(states).intersection(keys):
+        if standing_among(states):
+            raise KeyChanged(f"{document.id} is pinned here under another key")
+        if not states.keys().isdisjoint(keys):
+            raise KeyChanged(f"a key of {document.id} was revoked here")
     node.store.add_peer(document.id, introduction.address, now)
     is_new = pin_introduced(node, document, "address")
     forgive(node, document.id)

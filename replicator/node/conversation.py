@@ -183,7 +183,7 @@ def verify_answer(
 def _check_pin(node: Node, peer: Peer, node_keys: list[KeyText], pools: frozenset[KeyText]) -> None:
     """Require a pinned key, or pin on first sync: the operator added the peer's address."""
     pins = node.store.pins(peer.id)
-    if not pins:
+    if not trust.standing_among(trust.states_at(pins, node.clock.now())):
         source = "pool" if pools else "address"
         node.store.pin(peer.id, node_keys, source, node.clock.now())
         pins = node.store.pins(peer.id)

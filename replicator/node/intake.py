@@ -6,6 +6,7 @@ again, unless it may bring a signature that the held post lacks and has room for
 first without its origin's signature could not be passed on to who has pinned the origin.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,11 +16,13 @@ from replicator.node.context import Node
 from replicator.node.objections import objections
 from replicator.node.ports import Incoming, Waiting
 from replicator.protocol import codec
-from replicator.protocol.ids import Digest, KeyText, NodeId, origin_of
+from replicator.protocol.ids import Digest, GlobalId, KeyText, NodeId, origin_of
 from replicator.protocol.post import Post, SignedContent, post_of
 from replicator.protocol.signing import verify_posts
 from replicator.rules import policy, taking, trust
 
+EQUIVOCATION: Final = "equivocation"
+"""The objection to a content that others of its id, in the same delivery, leave no chance."""
 UNKNOWN_ORIGIN: Final = "unknown-origin"
 """The objection to a post whose origin is not pinned here, and that no pool of ours signed."""
 
@@ -78,7 +81,7 @@ def judge(
         else:
             objection = against.get(post.digest)
             results.append(_judge_verified(node, post, deliverer, sender, pins, objection))
-    return results
+    return _without_crowds(results, node.limits.contents_per_id_max + 1)
 
 
 def judge_again(
@@ -88,11 +91,30 @@ def judge_again(
     stale = _nothing_new(node, posts)
     pins = _origin_pins(node, posts)
     against = objections(node, [post.ref for post in posts])
-    return [
+    results = [
         Judged(post, known=True)
         if post.digest in stale
         else _judge_verified(node, post, deliverer, sender, pins, against.get(post.digest))
         for post in posts
+    ]
+    return _without_crowds(results, node.limits.contents_per_id_max + 1)
+
+
+def _without_crowds(results: list[Judged], most: int) -> list[Judged]:
+    """Let of many contents of one id only those with the smallest digests pass.
+
+    The store would remember no other, and each costs it a look at all that it has of the id.
+    """
+    of_ids: defaultdict[GlobalId, set[Digest]] = defaultdict(set)
+    for item in results:
+        if item.incoming is not None:
+            of_ids[item.incoming.post.id].add(item.incoming.post.digest)
+    crowded = {name for names in of_ids.values() for name in sorted(names)[most:]}
+    return [
+        Judged(item.post, objection=EQUIVOCATION)
+        if item.incoming and item.digest in crowded
+        else item
+        for item in results
     ]
 
 

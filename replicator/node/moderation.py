@@ -20,6 +20,7 @@ from replicator.errors import ConfigurationError, Malformed, WorkUnavailable
 from replicator.node.backfill import start
 from replicator.node.context import Node
 from replicator.node.ports import BlockName
+from replicator.node.reopening import judge_anew
 from replicator.node.repair import repair_soon
 from replicator.protocol.ids import NodeId, origin_of, parse_digest, parse_global_id, parse_node_id
 from replicator.protocol.messages import FILTER_ITEMS_MAX, Filter
@@ -90,6 +91,7 @@ def unblock(node: Node, names: Collection[BlockName]) -> Blocked:
         pass
     forgotten = max(0, before - node.store.totals().decided)
     backfills = 0
+    judge_anew(node)  # what had lost to something that is forgotten now
     if changed or forgotten:
         backfills = _look_for(node, origins)
         with suppress(WorkUnavailable):  # its turn comes as usual then

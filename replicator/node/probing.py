@@ -28,7 +28,7 @@ from replicator.protocol.ids import KeyText
 from replicator.protocol.messages import Pull
 from replicator.protocol.node_document import keys_of
 from replicator.rules.breaker import End
-from replicator.rules.trust import KeyState, current_among, states_at
+from replicator.rules.trust import KeyState, current_among, standing_among, states_at
 
 Key = Literal["pinned", "new", "changed", "unknown"]
 
@@ -96,7 +96,7 @@ def _document(node: Node, peer: Peer, probed: Probed) -> Probed:
 
 
 def _key(pins: Mapping[KeyText, KeyState], shown: set[KeyText]) -> Key:
-    if not pins:
+    if not standing_among(pins) and pins.keys().isdisjoint(shown):
         return "new"
     return "pinned" if current_among(pins) & shown else "changed"
 

@@ -26,6 +26,8 @@ from replicator.rules.trust import current_among, states_at
 
 log = structlog.get_logger()
 
+OWN = "self"
+"""Of a pin of this node's own key."""
 SOURCE = "announcement"
 """Of a pin that rests on the word of a key that was pinned before it."""
 
@@ -68,6 +70,24 @@ def take_announcement(node: Node, document: NodeDocument) -> bool:
     if _may_have_been_refused(node, before, after, now):
         _search(node, document.id)
     return True
+
+
+def pin_own(node: Node) -> int:
+    """Keep the node's own keys among the pins: contents of its own ids are judged by them too.
+
+    A key that was revoked counts as little here as at peers. Returns 1 where anything changed.
+    """
+    identity, now = node.identity, node.clock.now()
+    own = identity.node_id
+    if node.store.pin(own, identity.public_node_keys, OWN, now):
+        return 1
+    if identity.announced is None:
+        return 0
+    said = identity.announced.content
+    if node.store.key_serial(own) >= said.serial:
+        return 0
+    before = node.store.pins(own)
+    return int(node.store.announce(own, before, _pins(said.keys, before, now), said.serial))
 
 
 def _pins(judged: tuple[AnnouncedKey, ...], before: tuple[Pin, ...], now: int) -> tuple[Pin, ...]:

@@ -14,7 +14,9 @@ import structlog
 from replicator.errors import WorkUnavailable
 from replicator.node.backfill import start
 from replicator.node.context import Node
+from replicator.node.rekeying import SOURCE as ANNOUNCED
 from replicator.node.repair import repair_soon
+from replicator.protocol.ids import NodeId
 from replicator.protocol.messages import Filter
 
 log = structlog.get_logger()
@@ -27,7 +29,7 @@ def judge_anew(node: Node) -> int:
     while (step := node.store.reopen(node.clock.now())) is not None:
         count += len(step.digests)
         if step.ended:
-            if step.found:
+            if step.found and not _is_restless(node, step.origin):
                 log.info("posts.judged_anew", origin=step.origin)
                 start(node, Filter(nodes=(step.origin,)), "judged anew")
                 with suppress(WorkUnavailable):  # its turn comes as usual then
@@ -36,3 +38,13 @@ def judge_anew(node: Node) -> int:
         if node.clock.monotonic() >= deadline:
             break
     return count
+
+
+def _is_restless(node: Node, origin: NodeId) -> bool:
+    """Tell whether a node has announced several keys lately: it has not all peers asked each time.
+
+    What it lost by that comes with the sets' comparison.
+    """
+    lately = node.clock.now() - int(node.limits.key_lacking_seconds * 1000)
+    pins = node.store.pins(origin)
+    return sum(pin.source == ANNOUNCED and pin.pinned_at > lately for pin in pins) > 1

@@ -19,6 +19,7 @@ from replicator.node import (
     moderation,
     own_log,
     quarantine,
+    rekeying,
     reopening,
     retention,
     roster,
@@ -33,8 +34,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class KeptUp:
     """What one round did: gaps queued; expired items, members and dead letters removed; posts let
-    out of quarantine, and shown in a pool whose key came after them; steps of blocks done; contents
-    judged anew."""
+    out of quarantine, and shown in a pool whose key came after them; steps of blocks done; whether
+    its own keys were others than before; contents judged anew."""
 
     gaps: int = 0
     expired: int = 0
@@ -43,6 +44,7 @@ class KeptUp:
     released: int = 0
     shown: int = 0
     blocked: int = 0
+    pinned: int = 0
     reopened: int = 0
 
 
@@ -77,6 +79,7 @@ _PARTS: Final[Mapping[str, Callable[[Node], int]]] = {
     "letters": dead_letters.drop_known,
     "gaps": _requeue,
     "blocked": moderation.apply,
+    "pinned": rekeying.pin_own,
     "reopened": reopening.judge_anew,
     "shown": own_log.fill,
     "released": quarantine.release,

@@ -26,7 +26,7 @@ from replicator.limits import Limits
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.node_document import NodeDocument
 from replicator.rules.addresses import is_private_host
-from replicator.rules.trust import KeyState, current_among
+from replicator.rules.trust import KeyState, current_among, standing_among
 
 ADDRESS_CHARS_MAX: Final = 300
 _ADDRESS_CHARS: Final = frozenset(
@@ -97,10 +97,14 @@ def objection(
 def is_another(document: NodeDocument, pins: Mapping[KeyText, KeyState]) -> bool:
     """Tell whether a document is about a node that is pinned here under none of its keys.
 
+    Of a node that was forgotten, revoked keys are left: it is new, if it comes without these.
+
     Args:
         pins: what the keys pinned for its node count for now.
     """
-    return bool(pins) and not current_among(pins).intersection(document.keys)
+    if current_among(pins).intersection(document.keys):
+        return False
+    return bool(standing_among(pins)) or not pins.keys().isdisjoint(document.keys)
 
 
 def decide(

@@ -84,7 +84,8 @@ class Acquaintance:
     """What this node knows of a sender.
 
     Args:
-        pins: keys pinned for it, with what they count for now; empty: none is.
+        pins: keys pinned for it, with what they count for now. Of a node that was forgotten only
+            revoked ones are left: it is unknown, and does not come back under these.
         added_by_operator: the operator added its id.
     """
 
@@ -113,16 +114,19 @@ def authentic(
     """Return why a post (whose signatures verify) is not authentic, or None where it is.
 
     Args:
-        origin_pins: keys pinned for the post's origin, with what they count for now; empty: none.
+        origin_pins: keys pinned for the post's origin, with what they count for now. Where all are
+            revoked (it was forgotten) it is unknown, and these keys sign nothing for it.
         held: pools whose key this node holds.
 
     Returns:
         ``origin-key``: the origin is known and none of its keys signed. ``unknown-origin``: it is
         not known and no pool of ours signed.
     """
-    if origin_pins:
-        standing = standing_among(origin_pins)
+    standing = standing_among(origin_pins)
+    if standing:
         return None if any(post.signed_by(key) for key in standing) else "origin-key"
+    if not post.signers.isdisjoint(origin_pins):
+        return "origin-key"
     return None if pools_of(post, held) else "unknown-origin"
 
 
@@ -162,10 +166,12 @@ def admit_sender(
         Refusal: ``key-changed`` or ``unknown-sender``.
     """
     pools = held.intersection(signers.pool_keys)
-    if known.pins:
-        if any(known.pins.get(key) == "current" for key in signers.node_keys):
-            return Admission("pinned", pools, oddity(signers.node_keys, known.pins))
+    if current_among(known.pins).intersection(signers.node_keys):
+        return Admission("pinned", pools, oddity(signers.node_keys, known.pins))
+    if standing_among(known.pins):
         raise Refusal(ErrorCode.KEY_CHANGED, f"{signers.sender} is known here under another key")
+    if not known.pins.keys().isdisjoint(signers.node_keys):
+        raise Refusal(ErrorCode.KEY_CHANGED, f"a key of {signers.sender} was revoked here")
     if pools:
         return Admission("pool", pools)
     if known.added_by_operator:

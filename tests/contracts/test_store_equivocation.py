@@ -3,12 +3,23 @@
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice, permutations, product
+from random import Random
 
 from replicator.limits import Limits
 from replicator.node.ports import Added, BlockName, Equivocator, Keep, Store
 from replicator.protocol.ids import KeyText, NodeId
 from replicator.protocol.post import Post
-from tests.support.posts import HERE, NODE_KEY, POOL, key, post, published, received, signature
+from tests.support.posts import (
+    HERE,
+    NODE_KEY,
+    OTHER_POOL,
+    POOL,
+    key,
+    post,
+    published,
+    received,
+    signature,
+)
 
 pytest_plugins = ["tests.support.store_fixtures"]
 
@@ -311,7 +322,7 @@ def test_the_same_keys_in_other_states_are_no_reason_to_judge_anew_and_others_ar
     store.repin(node, [OTHER_KEY], 7)
     step = store.reopen(7)
     assert step is not None
-    assert (step.origin, step.ended, step.found) == (node, True, False)
+    assert (step.origin, step.ended, step.found) == (node, True, True)  # the operator's word
     store.repin(node, [NODE_KEY], 8, revoke=True)
     store.end_reopening(step)  # too late: its keys have changed again
     assert store.reopen(8) is not None
@@ -364,3 +375,68 @@ def test_no_proof_goes_before_the_post_in_it_is_held_again(store: Store) -> None
     assert store.held([one.digest for one in (small, large, forged)]) == set()
     assert reopened(store) == {small.digest}
     assert store.held([one.digest for one in (small, large, forged)]) == {small.digest}
+
+
+def test_of_one_id_few_contents_are_remembered_and_the_same_in_every_order(
+    make_stores: Callable[..., Store],
+) -> None:
+    limits = Limits(contents_per_id_max=4)
+    many = contents(1, 20)
+    blocked = many[2]
+    ends = []
+    for seed in range(3):
+        store = make_stores(limits)
+        store.add_blocks([BlockName("digest", blocked.digest)], "", 1)
+        order = Random(seed).sample(many, len(many))
+        for cut in range(0, 20, 5):
+            store.add([received(one) for one in order[cut : cut + 5]], now=1)
+        store.decide([order[0]], [POOL], "too-large", now=2)
+        ends.append((store.held([one.digest for one in many]), items_of(store)))
+        assert store.known([one.digest for one in many]) == {one.digest for one in many[:5]}
+    assert ends[0] == ends[1] == ends[2]
+    assert ends[0][0] == {many[0].digest}
+    assert len(ends[0][1]) == 5
+
+
+def test_what_gives_way_to_a_content_decided_with_it_stands_in_no_set(store: Store) -> None:
+    own, forged = two_sided(1)
+    store.add([received(forged[0])], now=1)
+    store.pin(NodeId(ORIGIN), [NODE_KEY], "operator", 1)
+    store.decide([forged[0], own[0]], [POOL, OTHER_POOL], "too-large", now=2)
+    assert store.known([forged[0].digest, own[0].digest]) == {own[0].digest}
+    for pool in (POOL, OTHER_POOL):
+        with store.reconciled(pool, 0) as items:
+            shown = {bytes(digest).hex() for _, digest in items.slice(0, len(items))}
+        assert shown == {own[0].digest}
+
+
+def test_a_content_that_is_forgotten_leaves_nothing_lost_to_it(store: Store) -> None:
+    small, large = contents(1, 2)
+    for one in (large, small):
+        store.add([received(one)], now=1)
+    name = BlockName("digest", small.digest)
+    for change in (lambda: store.add_blocks([name], "", 1), lambda: store.lift_blocks([name])):
+        change()
+        while store.apply_blocks(2):
+            pass
+    assert store.known([small.digest, large.digest]) == {large.digest}
+    step = store.reopen(3)
+    assert step is not None
+    assert (step.origin, step.digests, step.found) == (HERE, (large.digest,), True)
+    assert store.held([large.digest]) == {large.digest}
+
+
+def test_the_oldest_that_is_forgotten_for_want_of_room_leaves_nothing_lost_to_it(
+    make_store: Callable[[Limits], Store],
+) -> None:
+    store = make_store(Limits(decided_items_max=1))
+    small, large = contents(5, 2)
+    store.add([received(post(3)), received(large)], now=1)
+    store.decide([small], [POOL], "too-large", now=1)
+    assert store.totals().decided == 2
+    while store.expire(Keep(), now=2):
+        pass
+    assert store.known([small.digest, large.digest]) == {large.digest}
+    step = store.reopen(3)
+    assert step is not None
+    assert (step.origin, step.digests) == (HERE, (large.digest,))

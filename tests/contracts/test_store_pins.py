@@ -80,7 +80,10 @@ def test_a_forgotten_node_leaves_no_serial_behind(store: Store) -> None:
     store.pin(THERE, [NODE_KEY], "pool", now=1)
     assert store.announce(THERE, store.pins(THERE), ROTATED, 7)
     assert store.forget_peer(THERE)
-    assert (store.pins(THERE), store.key_serial(THERE)) == ((), 0)
+    assert (store.pins(THERE), store.key_serial(THERE)) == (
+        tuple(pin for pin in ROTATED if pin.state == "revoked"),
+        0,
+    )
     assert store.pin(THERE, [NODE_KEY], "pool", now=8)
     assert store.announce(THERE, store.pins(THERE), ROTATED, 1)
 
@@ -97,3 +100,19 @@ def test_the_operator_can_revoke_all_keys_but_those_he_names(store: Store) -> No
             (STRANGE, "revoked", None),
             (POOL, "revoked", None),
         }
+
+
+def test_a_revoked_key_stays_revoked_when_its_node_is_forgotten(store: Store) -> None:
+    store.add_peer(THERE, None, now=1)
+    store.pin(THERE, [key("old")], "address", 1)
+    store.repin(THERE, [key("new")], 2, revoke=True)
+    assert store.forget_peer(THERE)
+    (left,) = store.pins(THERE)
+    assert (left.key, left.state) == (key("old"), "revoked")
+    assert not store.forget_peer(THERE)
+    assert not store.pin(THERE, [key("old")], "pool", 3)
+    assert store.pin(THERE, [key("old"), key("another")], "pool", 4)
+    assert {pin.key: pin.state for pin in store.pins(THERE)} == {
+        key("old"): "revoked",
+        key("another"): "current",
+    }

@@ -66,9 +66,13 @@ class MemoryPeers:
         return True
 
     def forget(self, node: NodeId) -> bool:
-        """Remove a peer, its gaps and pins; False where there was neither peer nor pin."""
-        was_there = node in self._peers or bool(self._pins.get(node))
-        for table in (self._peers, self._gaps, self._pins, self._serials):
+        """Remove a peer, its gaps and pins but revoked ones; False: there was nothing of these."""
+        pins = self._pins.pop(node, {})
+        revoked = {key: pin for key, pin in pins.items() if pin.state == "revoked"}
+        if revoked:
+            self._pins[node] = revoked
+        was_there = node in self._peers or len(pins) > len(revoked)
+        for table in (self._peers, self._gaps, self._serials):
             table.pop(node, None)
         return was_there
 
@@ -139,12 +143,14 @@ class MemoryPeers:
         return standing_among({key: pin.state for key, pin in pins.items()})
 
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
-        """Pin keys for a node that has no pin; False where it has one."""
-        if not keys or self._pins.get(node):
+        """Pin keys for a node that has none but revoked ones, and not these; False: nothing new."""
+        present = self._pins.get(node, {})
+        fresh = set(keys) - present.keys()
+        if not fresh or any(pin.state != "revoked" for pin in present.values()):
             return False
-        for key in keys:
+        for key in fresh:
             self._pins[node][key] = Pin(key, "current", now, source)
-        self._mark(node, frozenset())
+        self._follow(node, frozenset())
         return True
 
     def repin(self, node: NodeId, keys: Collection[KeyText], now: int, *, revoke: bool) -> None:
@@ -158,7 +164,7 @@ class MemoryPeers:
         for key in keys:
             self._pins[node][key] = Pin(key, "current", now, "operator")
         self._serials.pop(node, None)
-        self._mark(node, before)
+        self._follow(node, before, found=True)
 
     def serial(self, node: NodeId) -> int:
         """Return the serial of the newest announcement taken of a node, or 0."""
@@ -174,13 +180,18 @@ class MemoryPeers:
         standing = self.standing(node)
         self._pins[node] = {pin.key: pin for pin in after}
         self._serials[node] = serial
-        self._mark(node, standing)
+        self._follow(node, standing)
         return True
 
-    def _mark(self, node: NodeId, before: frozenset[KeyText]) -> None:
-        """Have what was decided between posts of a node judged anew, if other keys stand now."""
+    def _follow(self, node: NodeId, before: frozenset[KeyText], *, found: bool = False) -> None:
+        """Have posts of a node judged anew, if other keys stand than before."""
         if self.standing(node) != before:
-            self.repinned[node] = Repinned(self.last_place() + 1)
+            self.have_judged(node, found=found)
+
+    def have_judged(self, node: NodeId, *, found: bool = False) -> None:
+        """Have posts of a node judged anew from the first on; ``found``: and looked for."""
+        found = found or (node in self.repinned and self.repinned[node].found)
+        self.repinned[node] = Repinned(self.last_place() + 1, found=found)
 
     def last_place(self) -> int:
         """Return the last turn of all that is to be judged anew."""

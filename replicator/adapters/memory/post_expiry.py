@@ -11,7 +11,7 @@ from typing import Final
 from replicator.adapters.memory.post_records import Decision, Held, PoolSet
 from replicator.limits import Limits
 from replicator.node.ports import Keep
-from replicator.protocol.ids import Digest, KeyText, NodeId, origin_of
+from replicator.protocol.ids import Digest, GlobalId, KeyText, NodeId, origin_of
 from replicator.protocol.post import Post, Ref
 
 EXPIRED: Final = "expired"
@@ -28,6 +28,7 @@ class MemoryExpiry:
     _sets: dict[KeyText, PoolSet]
     _remove: Callable[[Collection[Digest], str | None], None]
     _forget: Callable[[Iterable[Digest]], None]
+    _have_rivals_judged: Callable[[Iterable[GlobalId]], None]
 
     def raise_floor(self, floor: int) -> None:
         """Move the floor up, never down."""
@@ -103,5 +104,7 @@ class MemoryExpiry:
         surplus = len(self.decided) - self._limits.decided_items_max
         oldest = sorted((one.published, digest) for digest, one in self.decided.items())
         gone = oldest[: max(0, min(surplus, self._limits.expire_items_max))]
+        ids = {self.decided[digest].id for _, digest in gone}
         self._forget([digest for _, digest in gone])
+        self._have_rivals_judged(ids)
         return len(gone)

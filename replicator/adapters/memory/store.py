@@ -65,7 +65,7 @@ class MemoryStore(
         self._log_id = log_id or secrets.token_bytes(LOG_ID_BYTES)
         self._quota_bytes = quota_bytes
         self._peers = MemoryPeers(self._limits.gaps_per_peer_max)
-        self._posts = MemoryPosts(self._limits, self._peers.standing)
+        self._posts = MemoryPosts(self._limits, self._peers)
         self._roster = MemoryRoster(self._limits.roster_entries_max)
         self._quarantine = MemoryQuarantine(self._limits)
         self._backfills = MemoryBackfills(self._limits.backfills_per_peer_max)

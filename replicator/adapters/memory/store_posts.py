@@ -7,15 +7,17 @@ their post, sequences are never drawn twice.
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
 from replicator.adapters.memory.moderation import MemoryBlocks, MemoryEquivocations, names_of
+from replicator.adapters.memory.peers import MemoryPeers
 from replicator.adapters.memory.post_expiry import MemoryExpiry
 from replicator.adapters.memory.post_records import Decision, Entry, Held, PoolSet, item_of
 from replicator.limits import Limits
 from replicator.node.ports import Added, BlockName, Incoming
+from replicator.node.ports.moderation_store import blocked_ids
 from replicator.protocol.ids import Digest, GlobalId, KeyText, NodeId, origin_of
 from replicator.protocol.post import Post, Ref
 from replicator.rules.merging import contenders, merged_signatures
@@ -29,12 +31,13 @@ class MemoryPosts(MemoryExpiry):
     """What a store holds, and what it decided against.
 
     Args:
-        standing: gives the keys that authenticate posts of an origin.
+        peers: know which keys authenticate posts of an origin, and whose are to be judged anew.
     """
 
-    def __init__(self, limits: Limits, standing: Callable[[NodeId], frozenset[KeyText]]) -> None:
+    def __init__(self, limits: Limits, peers: MemoryPeers) -> None:
         self._limits = limits
-        self._standing = standing
+        self._standing = peers.standing
+        self._have_judged = peers.have_judged
         self.held: dict[Digest, Held] = {}
         self.by_id: dict[GlobalId, Digest] = {}
         self.decided: dict[Digest, Decision] = {}
@@ -96,9 +99,11 @@ class MemoryPosts(MemoryExpiry):
         if min(among) != post.digest:
             self._note(post, EQUIVOCATION)
             self._show(post.ref, item.pools)
+            self._forget_crowd(post.id)
             return Added.LOST
         if rival in self.held:
             self._remove({rival}, EQUIVOCATION)
+            self._forget_crowd(post.id)
         self._store(item)
         return Added.STORED if rival is None else Added.REPLACED
 
@@ -173,6 +178,7 @@ class MemoryPosts(MemoryExpiry):
                 self._give_way(post, now)
                 self._note(post, reason)
             self._show(post.ref, pools)
+            self._forget_crowd(post.id)
 
     def _give_way(self, post: Post, now: int) -> None:
         """Take out what is held under the id of a content that was seen, where it must go."""
@@ -188,6 +194,21 @@ class MemoryPosts(MemoryExpiry):
         decision = Decision(reason, post.published, post.id, post.signers)
         self.decided[post.digest] = decision
         self._fallen[post.id].add(post.digest)
+
+    def _forget_crowd(self, post_id: GlobalId) -> None:
+        """Keep of what was decided under an id the smallest digests."""
+        self._forget(sorted(self._fallen.get(post_id, ()))[self._limits.contents_per_id_max :])
+
+    def _have_rivals_judged(self, ids: Iterable[GlobalId]) -> None:
+        """Have the origins judged anew of whose ids something is decided against as having lost."""
+        losers = {
+            origin_of(post_id)
+            for post_id in ids
+            for digest in self._fallen.get(post_id, ())
+            if self.decided[digest].reason == EQUIVOCATION
+        }
+        for origin in sorted(losers):
+            self._have_judged(origin)
 
     def _forget(self, digests: Iterable[Digest]) -> None:
         """Forget that digests were decided against; they leave the sets."""
@@ -245,9 +266,18 @@ class MemoryPosts(MemoryExpiry):
         ]
         exact = all(name.kind != "node" for name in names)
         gone = free if exact else free[:most]
+        ids = {self.decided[digest].id for digest in gone}
+        origins = set[NodeId]()
+        if exact:
+            origins = {origin_of(one) for one in (*ids, *map(GlobalId, blocked_ids(names, "id")))}
+        elif len(gone) < most:
+            origins = set(map(NodeId, blocked_ids(names, "node")))
         if exact or len(gone) < most:
             self.blocks.done(names)
         self._forget(gone)
+        self._have_rivals_judged(ids)
+        for origin in sorted(origins):
+            self._have_judged(origin, found=True)
         return len(gone) + len(names)
 
     # contents of one id

@@ -23,12 +23,12 @@ from sqlalchemy import Connection
 
 from replicator.adapters.sql.bulk import Kind, rows_among, rows_of
 from replicator.adapters.sql.deciding import (
-    EQUIVOCATION,
     Contents,
     decide_against,
     fallen_contents,
     standing_of,
 )
+from replicator.adapters.sql.forgetting import EQUIVOCATION
 from replicator.adapters.sql.lookups import all_pool_ids
 from replicator.adapters.sql.moderation import BLOCKED, blocked_among
 from replicator.adapters.sql.packing import (
@@ -98,9 +98,12 @@ def _add_the_rest(
     """Store what is not blocked, and decide against what is: it was blocked after it was judged."""
     free = [item for item in items if item.post.digest not in barred]
     outcomes = iter(_add_runs(connection, free, now, limits, publishing=publishing))
+    shown = defaultdict(list)
     for item in items:
         if item.post.digest in barred and not publishing:
-            decide_against(connection, [item.post], item.pools, (BLOCKED, now), limits)
+            shown[item.pools].append(item.post)
+    for pools, posts in shown.items():
+        decide_against(connection, posts, pools, (BLOCKED, now), limits)
     return [Added.DECIDED if item.post.digest in barred else next(outcomes) for item in items]
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from replicator.adapters.sql.bulk import delete_among, insert_rows, rows_among
 from replicator.adapters.sql.equivocations import flag
+from replicator.adapters.sql.forgetting import EQUIVOCATION, forget_crowd
 from replicator.adapters.sql.lookups import all_pool_ids, known_digests
 from replicator.adapters.sql.packing import pack_signers, packed_keys, unpack_signers
 from replicator.adapters.sql.pins import standing_keys
@@ -25,8 +26,6 @@ from replicator.protocol.ids import Digest, GlobalId, KeyText, NodeId, origin_of
 from replicator.protocol.post import Post
 from replicator.rules.merging import contenders
 
-EQUIVOCATION: Final = "equivocation"
-"""The reason of a digest that was decided against because of a smaller one under its id."""
 _FALLEN_SQL: Final = "SELECT global_id, digest, signers FROM decision"
 
 Contents = dict[Digest, frozenset[KeyText]]
@@ -69,8 +68,6 @@ def decide_against(
         by_digest = {name: post for name, post in by_digest.items() if name not in unknown}
         unknown = set()
     new = _resolve(connection, [by_digest[name] for name in sorted(unknown)], decided[1], limits)
-    for name in unknown.difference(post.digest for post in new):
-        del by_digest[name]
     rows = [
         (
             bytes.fromhex(post.digest),
@@ -83,10 +80,13 @@ def decide_against(
     ]
     insert_rows(connection, decision, rows)
     delete_among(connection, gap, "digest", "bytea", [row[0] for row in rows])
-    items = [(post.published, bytes.fromhex(post.digest)) for post in by_digest.values()]
+    # what was not recorded, and what gave way to something that was, is in no set
+    known = known_digests(connection, by_digest)
+    items = [(by_digest[name].published, bytes.fromhex(name)) for name in sorted(known)]
     for pool_id in sorted(all_pool_ids(connection, pools).values() if items else ()):
         fresh = missing_items(connection, pool_id, items)
         enter_items(connection, pool_id, fresh, limits.summary_items_max)
+    forget_crowd(connection, {post.id for post in new}, limits.contents_per_id_max)
 
 
 def _resolve(

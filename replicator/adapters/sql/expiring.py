@@ -8,19 +8,18 @@ past a post that is held: whoever may send posts can have any number of them dec
 is still too much is forgotten: at worst it is offered again, and decided against again.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Final
 
 from sqlalchemy import Connection
 
-from replicator.adapters.sql.bulk import delete_among, execute, rows_among, rows_of
+from replicator.adapters.sql.bulk import execute, rows_among, rows_of
+from replicator.adapters.sql.forgetting import forget_decisions, have_rivals_judged
 from replicator.adapters.sql.removing import DOOMED_SQL, Doomed, log_state, take_out
-from replicator.adapters.sql.schema import decision
-from replicator.adapters.sql.summary import forget_items, leave_sets
+from replicator.adapters.sql.summary import forget_items
 from replicator.limits import Limits
 from replicator.node.ports import Keep
 from replicator.protocol.ids import NodeId
-from replicator.rules.negentropy import Item
 
 EXPIRED: Final = "expired"
 _UNBOUNDED: Final = 2**62
@@ -157,13 +156,8 @@ def _forget_surplus(connection: Connection, limits: Limits) -> int:
     most = min(count - limits.decided_items_max, limits.expire_items_max)
     if most <= 0:
         return 0
-    oldest = "SELECT published, digest FROM decision ORDER BY published, digest LIMIT ?"
-    items: list[Item] = [tuple(row) for row in rows_of(connection, oldest, most)]
-    forget_decisions(connection, items)
-    return len(items)
-
-
-def forget_decisions(connection: Connection, items: Sequence[Item]) -> None:
-    """Forget that items were decided against; they leave the reconciled sets they stand in."""
-    leave_sets(connection, items)
-    delete_among(connection, decision, "digest", "bytea", [digest for _, digest in items])
+    oldest = "SELECT published, digest, global_id FROM decision ORDER BY published, digest LIMIT ?"
+    rows = rows_of(connection, oldest, most)
+    forget_decisions(connection, [(published, digest) for published, digest, _ in rows])
+    have_rivals_judged(connection, {post_id for *_, post_id in rows if post_id is not None})
+    return len(rows)

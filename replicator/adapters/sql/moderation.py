@@ -16,7 +16,8 @@ from replicator.adapters.sql.bulk import (
     rows_among,
     rows_of,
 )
-from replicator.adapters.sql.expiring import forget_decisions
+from replicator.adapters.sql.forgetting import forget_decisions, have_rivals_judged
+from replicator.adapters.sql.pins import have_judged
 from replicator.adapters.sql.removing import DOOMED_SQL, Doomed, take_out
 from replicator.adapters.sql.schema import (
     BLOCK_BEGINS,
@@ -30,9 +31,8 @@ from replicator.errors import ConfigurationError
 from replicator.limits import Limits
 from replicator.node.ports import Block, BlockName, Covered
 from replicator.node.ports.moderation_store import blocked_ids
-from replicator.protocol.ids import Digest, GlobalId, origin_of
+from replicator.protocol.ids import Digest, GlobalId, NodeId, origin_of
 from replicator.protocol.post import Ref
-from replicator.rules.negentropy import Item
 
 BLOCKED: Final = "blocked"
 _ROW_SQL: Final = "SELECT value, kind, blocked_at, reason, state FROM block"
@@ -174,23 +174,27 @@ def _span(node: str) -> tuple[str, str]:
 
 
 def _end(connection: Connection, rows: Sequence[_Row], most: int) -> int:
+    """Forget what blocks decided; posts of these origins are judged anew, and looked for."""
     exact = [row for row in rows if row[1] != "node"]
     if exact:
         names = _named(exact)
         decided = _decided(connection, names)
         refs = [Ref(row[2], Digest(row[1].hex()), row[0], 0) for row in decided]
         covered = blocked_among(connection, refs)
-        items = [(ref.published, bytes.fromhex(ref.digest)) for ref in refs]
-        free = [item for item, ref in zip(items, refs, strict=True) if ref.digest not in covered]
-        forget_decisions(connection, free)
-        _drop_rows(connection, exact)
-        return len(exact) + len(free)
-    node = rows[0][0]
-    free = _free_of_node(connection, node, most)
-    forget_decisions(connection, free)
-    if len(free) < most:
-        _drop_rows(connection, rows[:1])
-    return len(free) + 1
+        free = [row for row, ref in zip(decided, refs, strict=True) if ref.digest not in covered]
+        ended: Sequence[_Row] = exact
+        origins = {origin_of(GlobalId(row[2])) for row in free}
+        origins |= {origin_of(GlobalId(post_id)) for post_id in blocked_ids(names, "id")}
+    else:
+        free = _free_of_node(connection, rows[0][0], most)
+        ended = rows[:1] if len(free) < most else []
+        origins = {NodeId(value) for value, *_ in ended}
+    forget_decisions(connection, [(row[0], row[1]) for row in free])
+    have_rivals_judged(connection, {row[2] for row in free})
+    for origin in sorted(origins):
+        have_judged(connection, origin, found=True)
+    _drop_rows(connection, ended)
+    return len(exact or rows[:1]) + len(free)
 
 
 def _drop_rows(connection: Connection, rows: Sequence[_Row]) -> None:
@@ -206,7 +210,7 @@ def _decided(connection: Connection, names: Collection[BlockName]) -> list[Any]:
     return sorted({tuple(row) for row in rows if row[3] == BLOCKED})
 
 
-def _free_of_node(connection: Connection, node: str, most: int) -> list[Item]:
+def _free_of_node(connection: Connection, node: str, most: int) -> list[Any]:
     """Return some of what the block of a node decided, and no other block that counts."""
     digest = _HEX[connection.dialect.name]
     statement = (
@@ -215,8 +219,7 @@ def _free_of_node(connection: Connection, node: str, most: int) -> list[Item]:
         f" (value = decision.global_id OR value = {digest}) AND kind <> 'node')"
         " ORDER BY global_id LIMIT ?"
     )
-    rows = rows_of(connection, statement, *_span(node), BLOCKED, BLOCK_ENDS, most)
-    return [(row[0], row[1]) for row in rows]
+    return list(rows_of(connection, statement, *_span(node), BLOCKED, BLOCK_ENDS, most))
 
 
 def count_covered(connection: Connection, names: Collection[BlockName]) -> Covered:

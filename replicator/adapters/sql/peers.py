@@ -111,10 +111,10 @@ def set_peer(connection: Connection, node: NodeId, **values: Any) -> None:
 
 
 def remove_peer(connection: Connection, node: NodeId) -> bool:
-    """Remove a peer with all that is kept of it but posts; False: there was none."""
-    removed = 0
-    for table in (peer, node_key):
-        removed += connection.execute(delete(table).where(table.c.node == node)).rowcount
+    """Remove a peer with all that is kept of it but posts and revoked keys; False: it was none."""
+    pins = delete(node_key).where(node_key.c.node == node, node_key.c.state != "revoked")
+    removed = connection.execute(pins).rowcount
+    removed += connection.execute(delete(peer).where(peer.c.node == node)).rowcount
     for table in (key_serial, peer_pool, gap, member):
         connection.execute(delete(table).where(table.c.node == node))
     connection.execute(delete(quarantine).where(quarantine.c.deliverer == node))

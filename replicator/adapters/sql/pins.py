@@ -41,11 +41,13 @@ def standing_keys(
 def put_first_pins(
     connection: Connection, node: NodeId, keys: Collection[KeyText], source: str, now: int
 ) -> bool:
-    """Pin keys for a node that has no pin; False where it has one."""
-    if not keys or read_pins(connection, [node]):
+    """Pin keys for a node that has none but revoked ones, and not these; False: nothing is new."""
+    present = read_pins(connection, [node]).get(node, ())
+    fresh = set(keys).difference(pin.key for pin in present)
+    if not fresh or any(pin.state != "revoked" for pin in present):
         return False
-    _insert(connection, node, (Pin(key, "current", now, source) for key in set(keys)))
-    _mark(connection, node, frozenset())
+    _insert(connection, node, (Pin(key, "current", now, source) for key in fresh))
+    _follow(connection, node, frozenset())
     return True
 
 
@@ -62,7 +64,7 @@ def replace_pins(
     connection.execute(others.values(state="revoked" if revoke else "retired", until=None))
     _insert(connection, node, (Pin(key, "current", now, "operator") for key in named))
     connection.execute(delete(key_serial).where(key_serial.c.node == node))
-    _mark(connection, node, before)
+    _follow(connection, node, before, found=True)
 
 
 def read_serial(connection: Connection, node: NodeId) -> int:
@@ -86,16 +88,28 @@ def put_announced(
     _insert(connection, node, after)
     connection.execute(delete(key_serial).where(key_serial.c.node == node))
     connection.execute(insert(key_serial).values(node=node, serial=serial))
-    _mark(connection, node, standing_among({pin.key: pin.state for pin in present}))
+    _follow(connection, node, standing_among({pin.key: pin.state for pin in present}))
     return True
 
 
-def _mark(connection: Connection, node: NodeId, before: frozenset[KeyText]) -> None:
-    """Have posts of a node judged anew among each other, if other keys stand than before."""
-    if standing_keys(connection, [node])[node] == before:
-        return
+def have_judged(connection: Connection, node: NodeId, *, found: bool = False) -> None:
+    """Have posts of a node judged anew among each other, from the first on.
+
+    Args:
+        found: they are to be looked for at peers in any case.
+    """
+    before = rows_of(connection, "SELECT found FROM repinned WHERE node = ?", node)
     ((last,),) = rows_of(connection, "SELECT max(place) FROM repinned")
-    put_rows(connection, repinned, [(node, (last or 0) + 1, "", False)])
+    found = found or any(was for (was,) in before)
+    put_rows(connection, repinned, [(node, (last or 0) + 1, "", found)])
+
+
+def _follow(
+    connection: Connection, node: NodeId, before: frozenset[KeyText], *, found: bool = False
+) -> None:
+    """Have posts of a node judged anew, if other keys stand than before."""
+    if standing_keys(connection, [node])[node] != before:
+        have_judged(connection, node, found=found)
 
 
 def _insert(connection: Connection, node: NodeId, pins: Iterable[Pin]) -> None:

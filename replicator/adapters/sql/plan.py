@@ -18,6 +18,7 @@ from replicator.adapters.sql.equivocations import (
     flag,
     keep_evidence,
 )
+from replicator.adapters.sql.forgetting import forget_crowd
 from replicator.adapters.sql.removing import Doomed, count_posts, let_go, remove_posts
 from replicator.adapters.sql.schema import (
     announcement,
@@ -100,6 +101,9 @@ def write(connection: Connection, plan: Plan, now: int, limits: Limits) -> None:
         ((origin_of(GlobalId(held.global_id)), held.size) for held in plan.replaced),
     )
     _show(connection, plan, limits)
+    if plan.decisions:
+        ids = {row[4] for row in plan.decisions}
+        forget_crowd(connection, ids, limits.contents_per_id_max)
 
 
 def _let_go(connection: Connection, weak: Sequence[Held]) -> None:

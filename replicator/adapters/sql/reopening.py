@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 
 from replicator.adapters.sql.adding import add_posts
 from replicator.adapters.sql.bulk import execute, rows_among, rows_of
-from replicator.adapters.sql.deciding import EQUIVOCATION, Contents
+from replicator.adapters.sql.deciding import Contents
 from replicator.adapters.sql.equivocations import acquit, read_lost
-from replicator.adapters.sql.expiring import forget_decisions
+from replicator.adapters.sql.forgetting import EQUIVOCATION, forget_decisions
 from replicator.adapters.sql.packing import packed_keys, unpack_signers
 from replicator.adapters.sql.pins import read_pins, standing_keys
 from replicator.adapters.sql.removing import DOOMED_SQL, Doomed, let_go

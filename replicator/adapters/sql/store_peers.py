@@ -137,7 +137,7 @@ class SqlPeerStore:
 
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
         """Pin keys for a node that has none; return False (and change nothing) where it has."""
-        if self.pins(node):
+        if any(pin.state != "revoked" for pin in self.pins(node)):
             return False  # the usual case is not worth a turn to write
         with self._database.writing() as connection:
             return pins.put_first_pins(connection, node, keys, source, now)

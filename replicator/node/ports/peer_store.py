@@ -62,9 +62,10 @@ class PeerStore(Protocol):
     def forget_peer(self, node: NodeId) -> bool:
         """Remove a peer with its pins, pools, cursors, gaps and introduction; posts stay.
 
-        What it gave that waits in quarantine goes too, and its backfills.
+        What it gave that waits in quarantine goes too, and its backfills. Revoked keys stay: no
+        key that was taken back counts again because its node was forgotten.
 
-        False: there was neither a peer nor a pin. The next introduction of it is news again.
+        False: there was neither a peer nor another pin. The next introduction of it is news again.
         """
 
     def lane(self, peer: Peer, pools: frozenset[KeyText], limit: int, bytes_max: int) -> LanePage:
@@ -108,7 +109,10 @@ class PeerStore(Protocol):
         """Return pins of many nodes in one query; nodes without pins are absent."""
 
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
-        """Pin keys for a node that has none; return False (and change nothing) where it has."""
+        """Pin keys for a node that has none but revoked ones, and not these again.
+
+        Returns False, and changes nothing, where it has others, or no key is left to pin.
+        """
 
     def repin(
         self, node: NodeId, keys: Collection[KeyText], now: int, *, revoke: bool = False

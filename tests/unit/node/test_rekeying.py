@@ -440,3 +440,20 @@ def test_a_peer_that_does_not_answer_is_not_called_for_its_keys() -> None:
     pool.transport.cut(alpha.address)
     pull(beta.node, alpha.id)
     assert look(beta.node, alpha.id).ended == "not reachable"
+
+
+def test_a_forgotten_node_comes_back_under_other_keys_than_those_that_were_revoked() -> None:
+    pool, alpha, beta = pair()
+    old = old_key(alpha)
+    trust(beta.node, alpha.id, [NEW.public], revoke=True)
+    assert operating.forget(beta.node, alpha.id)
+    # by itself: the key counts as little as before
+    assert read(send(alpha, beta, PULL))["code"] == ErrorCode.KEY_CHANGED
+    with pytest.raises(KeyChanged, match="revoked"):
+        accept(beta.node, introduce(beta.node, alpha.address))
+    renewed = become(pool, alpha, node_keys=(NEW,))
+    accept(beta.node, introduce(beta.node, renewed.address))
+    assert {key: state for key, (state, _) in pins(beta, renewed).items()} == {
+        NEW.public: "current",
+        old.public: "revoked",
+    }

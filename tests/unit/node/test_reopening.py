@@ -1,5 +1,6 @@
 """What a member forged in the name of an origin gives way, at once, when the origin is known."""
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -8,14 +9,16 @@ import msgspec
 from replicator.limits import Limits
 from replicator.node import moderation
 from replicator.node.contact import accept, introduce, trust
-from replicator.node.ports import BlockName
+from replicator.node.ports import BlockName, Pin
+from replicator.node.rekeying import SOURCE, take_announcement
 from replicator.node.upkeep import upkeep
 from replicator.protocol import codec
 from replicator.protocol.messages import Put
 from replicator.protocol.post import Post
 from replicator.protocol.signing import PrivateKey, sign_post
 from tests.support.drifted import repair_from
-from tests.support.pool import Member, Pool, know, pair, send
+from tests.support.pool import Member, Pool, know, pair, read, send
+from tests.unit.node.test_rekeying import old_key, revoked, rotated
 
 
 def forged_from(post: Post, pool: Pool, *keys: PrivateKey) -> Post:
@@ -119,3 +122,111 @@ def test_what_a_thief_signed_gives_way_when_the_operator_trusts_another_key() ->
     put(alpha, beta, real)
     assert beta.posts() == [real]
     assert beta.store.known([forged.digest]) == set()
+
+
+def test_what_had_lost_to_a_blocked_forgery_comes_back_when_the_block_is_lifted() -> None:
+    pool, _, beta, real, forged = scene()
+    put(pool.members[2], beta, real)
+    name = BlockName("digest", forged.digest)
+    moderation.block(beta.node, [name], "forged")
+    assert beta.posts() == []
+    moderation.unblock(beta.node, [name])
+    assert beta.posts() == [real]
+    assert beta.store.known([forged.digest]) == set()
+
+
+def test_a_kill_between_a_pin_or_an_unblocking_and_the_search_costs_no_post() -> None:
+    pool, alpha, beta, _, _ = scene()
+    fresh = PrivateKey.generate()
+    beta.store.record_pull(pool.members[2].id, None, beta.store.end_cursor(), now=1)
+    beta.store.pin(alpha.id, alpha.node.identity.public_node_keys, "operator", 1)
+    upkeep(beta.node)
+    asked = []
+    for step in (
+        lambda: beta.store.repin(alpha.id, [fresh.public], 2),  # of `trust`
+        lambda: beta.store.add_blocks([BlockName("node", alpha.id)], "", 2),
+        lambda: beta.store.lift_blocks([BlockName("node", alpha.id)]),  # of `unblock`
+    ):
+        for job in beta.store.backfills():
+            beta.store.end_backfill(job)
+        step()
+        upkeep(beta.node)
+        asked.append([job.query for job in beta.store.backfills()])
+    whole = f'{{"filter":{{"nodes":["{alpha.id}"]}}}}'
+    assert asked == [[whole], [], [whole]]
+
+
+def test_who_announces_keys_all_the_time_has_not_all_peers_asked_each_time() -> None:
+    pool, alpha, beta, real, _ = scene()
+    put(pool.members[2], beta, real)
+    beta.store.record_pull(pool.members[2].id, None, beta.store.end_cursor(), now=1)
+    keys = [PrivateKey.generate().public for _ in range(4)]
+    now = beta.clock.now()
+    beta.store.pin(alpha.id, keys[:1], "address", now - 9)
+    upkeep(beta.node)
+    asked = []
+    for serial, key in enumerate(keys[1:], 1):
+        for job in beta.store.backfills():
+            beta.store.end_backfill(job)
+        before = beta.store.pins(alpha.id)
+        taken = [replace(pin, state="revoked") for pin in before]
+        assert beta.store.announce(
+            alpha.id, before, [*taken, Pin(key, "current", now, SOURCE)], serial
+        )
+        lost = forged_from(real, pool)
+        beta.store.decide([lost], [pool.key.public], "too-large", now)
+        upkeep(beta.node)
+        asked.append(len(beta.store.backfills()))
+    assert asked[1:] == [0, 0]
+
+
+def test_this_node_holds_of_its_own_ids_what_its_keys_that_stand_have_signed() -> None:
+    pool, alpha, beta = pair()
+    old = old_key(alpha)
+    alpha = rotated(pool, alpha)
+    take_announcement(beta.node, introduce(beta.node, alpha.address).document)
+    alpha.publish("real")
+    pool.settle()
+    (real,) = beta.posts()
+    mallory = pool.add("mallory")
+    pool.acquaint(mallory, alpha, beta)
+    forged = forged_from(real, pool, old)
+    for member in (alpha, beta):
+        put(mallory, member, forged)
+    assert alpha.posts() == [forged]
+    before, alpha = alpha, revoked(pool, alpha, old.public)
+    take_announcement(beta.node, introduce(beta.node, alpha.address).document)
+    for _ in range(2):
+        for member in (alpha, beta):
+            upkeep(member.node)
+        pool.settle()
+    assert alpha.posts() == beta.posts() == [real]
+    assert alpha.store.equivocators() == beta.store.equivocators() == []
+    # nor does it go back when a process that was started before looks after it
+    upkeep(before.node)
+    put(mallory, alpha, forged)
+    assert alpha.posts() == [real]
+
+
+def test_of_many_contents_of_one_id_in_one_delivery_few_reach_the_store() -> None:
+    pool, alpha, beta = pair()
+    alpha.publish("text")
+    (real,) = alpha.posts()
+    limits = beta.node.limits
+    many = sorted(
+        (
+            sign_post(msgspec.structs.replace(real.content, text=f"{number}"), (pool.key,), limits)
+            for number in range(60)
+        ),
+        key=lambda one: one.digest,
+    )
+    beta.store.forget_peer(alpha.id)
+    mallory = pool.add("mallory")
+    pool.acquaint(mallory, beta)
+    document = codec.request_tree(Put(models=tuple(map(codec.model_tree, many))))
+    results = read(send(mallory, beta, document))["items"]
+    most = limits.contents_per_id_max
+    refused = [item["digest"] for item in results if item.get("reason") == "equivocation"]
+    assert {one.digest for one in many[most + 1 :]} <= set(refused)
+    assert beta.posts() == [many[0]]
+    assert beta.store.totals().decided == most
