@@ -4,6 +4,7 @@ Commands run in this process; servers and gateways are real.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,11 +17,13 @@ from sqlalchemy import make_url
 from replicator.adapters.memory.clock import ManualClock
 from replicator.adapters.sql.migrate import migrate
 from replicator.adapters.valkey import find_server
+from replicator.cli.key_opening import require_keys_that_open
 from replicator.cli.session import opened_node
 from replicator.node.announce import Announced, announce
 from replicator.node.ports import Settlement
 from replicator.protocol.ids import NodeId
-from replicator.protocol.signing import fingerprint
+from replicator.protocol.signing import PrivateKey, fingerprint
+from replicator.settings import load_settings
 from tests.support.cli_home import CliHome
 from tests.support.gateway import POOL_KEY, Running, make_node, running
 from tests.support.postgres import GUARDED_USER
@@ -101,12 +104,46 @@ def test_without_its_passphrase_a_home_says_what_is_missing(
     assert "key_passphrase" in keys["message"]
 
 
-def test_up_starts_nothing_while_the_passphrase_is_missing(
-    guarded: CliHome, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("given", [None, "", "wrong"])
+def test_up_starts_nothing_where_the_passphrase_does_not_open_the_keys(
+    guarded: CliHome, given: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("REPLICATOR_KEY_PASSPHRASE")
-    assert "REPLICATOR_KEY_PASSPHRASE" in guarded("up", code=1).stderr
-    assert not (guarded.path / "run" / "up.json").exists()
+    if given is None:
+        monkeypatch.delenv("REPLICATOR_KEY_PASSPHRASE")
+    else:
+        monkeypatch.setenv("REPLICATOR_KEY_PASSPHRASE", given)
+    said = guarded("up", code=1).stderr
+    assert "node-1.pem" in said
+    assert "key_passphrase" in said.lower()
+    assert said.count("\n") == 1
+    assert not (guarded.path / "run").exists()
+
+
+@pytest.mark.parametrize("given", ["superfluous", ""])
+def test_up_starts_nothing_where_keys_have_no_passphrase_and_one_is_given(
+    tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = CliHome(tmp_path / "plain")
+    home("init", "plain.example")
+    monkeypatch.setenv("REPLICATOR_KEY_PASSPHRASE", given)
+    said = home("up", code=1).stderr
+    assert "node-1.pem is not encrypted" in said
+    assert "unset key_passphrase" in said
+    assert not (home.path / "run").exists()
+    home("keys", "list", code=1)  # as every other command
+
+
+def test_one_key_in_plain_among_protected_ones_keeps_up_from_starting(guarded: CliHome) -> None:
+    plain = PrivateKey.generate().to_pem(None)
+    file = guarded.path / "keys" / "pool-1.pem"
+    file.write_bytes(plain)
+    file.chmod(0o600)
+    assert "pool-1.pem is not encrypted" in guarded("up", code=1).stderr
+
+
+def test_up_opens_protected_keys_with_their_passphrase(guarded: CliHome) -> None:
+    (guarded.path / "keys" / "old-copy.pem").write_text("no key of the node")
+    require_keys_that_open(load_settings(guarded.path, os.environ))
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
