@@ -52,8 +52,10 @@ def block(
     comparison with a peer brings them back. Other nodes keep what they have. A board application
     that follows the changes is not told of removals: take them out there too.
 
-    A blocked node may still be a peer, and what it passes on of others is still taken: see
-    `peers pause` and `peers forget` for that.
+    A blocked node may still be a peer, and what it passes on of others is still taken. `peers
+    pause` does not change that: it stops this node's own calls alone. `peers forget` does where the
+    other node shares no pool with this one; a member of a pool is kept out by another pool key
+    alone (`keys pool rotate`).
     """
     wanted = _read(names, files)
     with opened_node(home) as node:
