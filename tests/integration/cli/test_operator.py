@@ -327,6 +327,22 @@ def test_a_peer_with_a_new_key_is_served_again_once_the_operator_trusts_it(
         assert "peers" not in {one["check"] for one in home.findings()}
 
 
+def test_a_revoked_key_that_an_address_gives_is_trusted_only_where_it_is_named(
+    tmp_path: Path, home: CliHome
+) -> None:
+    fresh = PrivateKey.generate().public
+    with live_peer(tmp_path) as live:
+        home("peers", "add", address(live), "--yes")
+        (given,) = (key["key"] for key in home.json("peers", "show", HERE)["keys"])
+        home("peers", "trust", HERE, fresh, "--revoke-others", "--yes")
+        refused = home("peers", "trust", HERE, "--yes", code=1).stderr
+        assert f"REVOKED here ({fingerprint_of(live)})" in refused
+        assert f"name it: {given}" in refused
+        keys = home.json("peers", "show", HERE)["keys"]
+        assert {key["key"]: key["state"] for key in keys} == {fresh: "current", given: "revoked"}
+        assert home.json("peers", "trust", HERE, given, "--yes")["keys"] == [given]
+
+
 def test_a_peers_clock_is_compared(tmp_path: Path, home: CliHome) -> None:
     node = make_node(tmp_path)
     ahead = ManualClock(node.clock.now() + 3_600_000)

@@ -96,6 +96,16 @@ def test_a_peer_without_address_and_keys_is_one_line(home: CliHome) -> None:
     assert "give its keys" in said
 
 
+def test_this_nodes_own_keys_are_no_peers(home: CliHome) -> None:
+    home("keys", "rotate", "--yes")
+    home("keys", "pool", "new")
+    before = states(home)
+    for own in home.json("keys", "list"):
+        said = home("peers", "trust", OTHER, NEW, own["key"], "--yes", code=1).stderr
+        assert f"{own['fingerprint']} is a key of this node itself" in said
+    assert states(home) == before
+
+
 @pytest.mark.parametrize(
     ("text", "ms"),
     [("30s", 30_000), ("1.5h", 5_400_000), ("10min", 600_000), ("2d", 172_800_000)],

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from replicator.cli.root import root
 from replicator.cli.status import refused_requests
+from replicator.protocol.signing import PrivateKey
 
 
 class Home:
@@ -247,8 +248,8 @@ def test_a_node_whose_own_address_is_private_may_call_its_neighbours(tmp_path, m
 
 
 def test_trust_shows_both_fingerprints_before_it_pins(home):
-    key = _pool(home)["key"]
-    home("peers", "add", "other.example")
+    key = PrivateKey.generate().public
+    home("peers", "add", "other.example", "--yes")
     result = home("peers", "trust", "other.example", key, input="n\n", code=1)
     assert "then: " in result.stderr
     assert json.loads(home("peers", "show", "other.example", "--json").stdout)["keys"] == []
