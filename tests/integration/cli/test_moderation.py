@@ -25,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliHome:
         monkeypatch.delenv(f"REPLICATOR_{name}", raising=False)
     home = CliHome(tmp_path / "home")
     home("init", "node.example", "--address", "http://127.0.0.1:1")
-    home("keys", "pool", "new")
+    home("keys", "pool", "new", "--yes")
     publish_here(home, *(f"p{number}" for number in range(3)))
     return home
 

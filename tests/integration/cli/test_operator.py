@@ -52,7 +52,7 @@ def home(
     home = CliHome(tmp_path / "home")
     home("init", "node.example", "--address", "http://127.0.0.1:1")
     (tmp_path / "pool.pem").write_bytes(POOL_KEY.to_pem(None))
-    home("keys", "pool", "import", tmp_path / "pool.pem")
+    home("keys", "pool", "import", tmp_path / "pool.pem", "--yes")
     yield home
     valkey_server.flush()
 
@@ -77,7 +77,7 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliHome:
 
 
 def test_a_passphrase_protects_every_key_and_opens_them_again(guarded: CliHome) -> None:
-    guarded("keys", "pool", "new")
+    guarded("keys", "pool", "new", "--yes")
     guarded("keys", "rotate", "--yes")
     pems = [file.read_text() for file in (guarded.path / "keys").glob("*.pem")]
     assert len(pems) == 3

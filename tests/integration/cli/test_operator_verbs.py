@@ -45,7 +45,7 @@ def home(
     home = CliHome(tmp_path / "home")
     home("init", "node.example", "--address", NOWHERE)
     (tmp_path / "pool.pem").write_bytes(POOL_KEY.to_pem(None))
-    home("keys", "pool", "import", tmp_path / "pool.pem")
+    home("keys", "pool", "import", tmp_path / "pool.pem", "--yes")
     home("peers", "add", GONE, NOWHERE)
     yield home
     valkey_server.flush()

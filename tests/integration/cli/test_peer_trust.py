@@ -98,7 +98,7 @@ def test_a_peer_without_address_and_keys_is_one_line(home: CliHome) -> None:
 
 def test_this_nodes_own_keys_are_no_peers(home: CliHome) -> None:
     home("keys", "rotate", "--yes")
-    home("keys", "pool", "new")
+    home("keys", "pool", "new", "--yes")
     before = states(home)
     for own in home.json("keys", "list"):
         said = home("peers", "trust", OTHER, NEW, own["key"], "--yes", code=1).stderr

@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliHome:
     home = CliHome(tmp_path / "home")
     home("init", "node.example", "--address", "http://127.0.0.1:1")
     (tmp_path / "pool.pem").write_bytes(POOL_KEY.to_pem(None))
-    home("keys", "pool", "import", tmp_path / "pool.pem")
+    home("keys", "pool", "import", tmp_path / "pool.pem", "--yes")
     return home
 
 

@@ -100,7 +100,7 @@ def test_what_init_makes_is_for_the_owner_only(home):
 
 
 def test_private_keys_appear_nowhere(home):
-    home("keys", "pool", "new")
+    home("keys", "pool", "new", "--yes")
     shown = home("keys", "list").output + home("keys", "list", "--json").output
     shown += home("keys", "show", _pool(home)["key"]).output
     pems = [file.read_text() for file in (home.path / "keys").glob("*.pem")]
@@ -110,7 +110,7 @@ def test_private_keys_appear_nowhere(home):
 
 
 def test_a_pool_key_travels_protected_from_node_to_node(home, tmp_path):
-    home("keys", "pool", "new")
+    home("keys", "pool", "new", "--yes")
     pool = _pool(home)
     file = tmp_path / "pool.pem"
     home("keys", "pool", "export", pool["key"], file, "--passphrase", input="one\none\n")
@@ -119,7 +119,7 @@ def test_a_pool_key_travels_protected_from_node_to_node(home, tmp_path):
     other = Home(tmp_path / "other")
     other("init", "other.example")
     other("keys", "pool", "import", file, "--passphrase", input="two\n", code=1)
-    other("keys", "pool", "import", file, "--passphrase", input="one\n")
+    other("keys", "pool", "import", file, "--passphrase", input="one\ny\n")
     assert _pool(other) == pool
     home("keys", "pool", "export", pool["key"], file, code=1)
     home("keys", "pool", "export", pool["fingerprint"][:11], tmp_path / "again.pem")
@@ -154,7 +154,7 @@ def test_refused_lines_are_told_by_number_and_the_others_are_published(home, tmp
 
 
 def test_a_post_is_signed_for_the_pools_that_were_chosen(home, tmp_path):
-    home("keys", "pool", "new")
+    home("keys", "pool", "new", "--yes")
     pool = _pool(home)["key"]
     file = tmp_path / "posts.jsonl"
     for name, options in (("all", ()), ("one", ("--pool", pool)), ("none", ("--no-pool",))):
