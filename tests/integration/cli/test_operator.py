@@ -160,7 +160,7 @@ def test_a_home_on_postgresql_does_what_one_on_sqlite_does(
     publish(home, "second")
     assert len(home.json("posts", "list")) == 2
     assert home.json("posts", "show", "node.example/first")["content"]["text"] == "text"
-    home("peers", "add", "other.example")
+    home("peers", "add", "other.example", "--yes")
     state = home.json("status")
     assert (state["posts"], len(state["peers"])) == (2, 1)
     assert "database" not in {one["check"] for one in home.findings()}
@@ -354,7 +354,7 @@ def test_a_peers_clock_is_compared(tmp_path: Path, home: CliHome) -> None:
 
 
 def test_an_unreachable_peer_is_one_line_with_advice(home: CliHome) -> None:
-    home("peers", "add", "gone.example", "http://127.0.0.1:1")
+    home("peers", "add", "gone.example", "http://127.0.0.1:1", "--yes")
     (line,) = [one for one in home.findings(code=1) if one["check"] == "peers"]
     assert "gone.example" in line["message"]
     assert "peers add gone.example" in line["advice"]
@@ -362,7 +362,7 @@ def test_an_unreachable_peer_is_one_line_with_advice(home: CliHome) -> None:
 
 def test_at_the_address_of_a_peer_may_be_somebody_else(home: CliHome, tmp_path: Path) -> None:
     with live_peer(tmp_path) as live:
-        home("peers", "add", "other.example", address(live))
+        home("peers", "add", "other.example", address(live), "--yes")
         (line,) = [one for one in home.findings(code=1) if one["check"] == "peers"]
         assert str(HERE) in line["message"]
         home("peers", "trust", "other.example", "--yes", code=1)

@@ -19,7 +19,7 @@ def home(tmp_path) -> CliHome:
     """Give the home of a node that knows a peer in the middle of a rotation."""
     home = CliHome(tmp_path)
     home("init", "node.example")
-    home("peers", "add", OTHER)
+    home("peers", "add", OTHER, "--yes")
     with opened_node(home.path) as node:
         node.store.pin(OTHER, [OLD], "pool", 1)
         after = (

@@ -76,7 +76,7 @@ def test_a_database_url_that_is_none_is_refused_without_its_password(tmp_path):
 
 
 def test_status_says_why_nothing_is_known_of_the_work_in_hand(home, monkeypatch):
-    home("peers", "add", "other.example")
+    home("peers", "add", "other.example", "--yes")
     assert "no Valkey runs for this node" in home("status").stdout
     monkeypatch.setenv("REPLICATOR_WORK_URL", "redis://:hush@127.0.0.1:1/0")
     shown = home("status").stdout
@@ -208,8 +208,8 @@ def test_text_of_strangers_cannot_steer_the_terminal(home, tmp_path):
 
 
 def test_peers_are_added_by_id_listed_and_forgotten(home):
-    home("peers", "add", "other.example", "http://127.0.0.1:1")
-    home("peers", "add", "silent.example")
+    home("peers", "add", "other.example", "http://127.0.0.1:1", "--yes")
+    home("peers", "add", "silent.example", "--yes")
     home("peers", "add", "node.example", code=1)
     home("peers", "add", "http://127.0.0.1:1", "http://127.0.0.1:1", code=2)
     result = home("peers", "add", "127.0.0.1:8470", code=2)
@@ -222,6 +222,16 @@ def test_peers_are_added_by_id_listed_and_forgotten(home):
     home("peers", "forget", "silent.example", input="n\n", code=1)
     home("peers", "forget", "silent.example", "--yes")
     home("peers", "show", "silent.example", code=1)
+
+
+def test_before_a_typed_id_is_a_peer_it_is_said_that_its_first_key_will_be_pinned(home):
+    for answer in ("n\n", ""):
+        asked = home("peers", "add", "other.example", input=answer, code=1).stderr
+        assert "first key that signs a message under this id" in asked.partition("Add it?")[0]
+        assert json.loads(home("peers", "list", "--json").stdout) == []
+    home("peers", "add", "other.example", input="y\n")
+    moved = home("peers", "add", "other.example", "http://127.0.0.1:1")
+    assert moved.stderr == "", "it was agreed to before"
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8470", "http://2130706433", "http://[::1]"])
