@@ -212,7 +212,9 @@ def _tell_covered(posts: int) -> None:
     if posts:
         text = f"{counted(posts, 'post')} held here will be removed, and none of them taken again"
     else:
-        text = "No post held here is meant: nothing will be removed, and none of them taken"
+        text = (
+            "No post held here is meant: nothing will be removed, and nothing that is meant taken"
+        )
     click.echo(f"{text} until unblocked.", err=True)
 
 

@@ -146,9 +146,10 @@ def pool_rotate(home: Path, key: str, *, yes: bool, as_json: bool) -> None:
 @json_option
 @click.pass_obj
 def pool_leave(home: Path, key: str, *, yes: bool, as_json: bool) -> None:
-    """Leave the pool KEY: its public key, or its fingerprint or at least five digits of that.
+    """Leave the pool KEY.
 
-    A pool that this node is not in, named by its public key, is left already.
+    KEY is the pool's public key, or its fingerprint or at least five digits of that. A pool that
+    this node is not in, named by its public key, is left already.
     """
     settings = settings_of(home)
     rows = pool_rows(owner_of(settings))
