@@ -71,7 +71,12 @@ _EXPLAINED: Final = (
     ),
     ("get", '"pool"', ""),
     ("put", '"pool"', "Who may put: pool or peers."),
-    ("reconcile", '"pool"', "Whether members may compare their sets with ours: pool or off."),
+    (
+        "reconcile",
+        '"pool"',
+        "Who may compare sets with ours: pool, peers or open (beyond the pool only\n"
+        "who may read everything anyway), or off (nobody).",
+    ),
     (
         "roster",
         '"auto"',

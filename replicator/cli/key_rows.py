@@ -1,7 +1,9 @@
 """The keys of a node as rows, for people and programs; public halves and fingerprints only."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+import click
 
 from replicator.adapters.clock import SystemClock
 from replicator.adapters.key_changes import Owner
@@ -13,9 +15,12 @@ from replicator.protocol.signing import fingerprint
 from replicator.rules import key_life
 from replicator.settings import Settings
 
+F = TypeVar("F", bound=Callable[..., Any])
 Row = dict[str, Any]
 
 _ORDER: Final = ("current", "retired", "revoked", "unused")
+_PREFIX_CHARS_MIN: Final = 5
+"""A group of a fingerprint: among the few keys of a node it is hardly ever another one's."""
 
 
 def owner_of(settings: Settings) -> Owner:
@@ -74,18 +79,31 @@ def _state(row: Row) -> str:
     return str(row["state"])
 
 
+def key_argument(command: F) -> F:
+    """Give a command one KEY, which may be typed as the groups of a fingerprint, unquoted."""
+    argument = click.argument(
+        "key", nargs=-1, required=True, metavar="KEY", callback=lambda _, __, words: " ".join(words)
+    )
+    return argument(command)
+
+
 def fitting(rows: Sequence[Row], key: str) -> Row:
     """Return the one row that ``key`` names: a public key or the beginning of a fingerprint.
 
     Raises:
-        ConfigurationError: none fits, or several do.
+        ConfigurationError: none fits, or several do, or so short a beginning may mean any.
     """
-    found = fitting_rows(rows, key)
+    if len("".join(key.split())) < _PREFIX_CHARS_MIN:
+        raise ConfigurationError(
+            f"{key!r} is too short: give the public key, or at least {_PREFIX_CHARS_MIN} digits "
+            "of its fingerprint"
+        )
+    found = [row for row in rows if row["key"] == key or _begins(row["fingerprint"], key)]
     if len(found) != 1:
         raise ConfigurationError(f"{len(found)} of these keys fit {key}; see: replicator keys list")
     return found[0]
 
 
-def fitting_rows(rows: Sequence[Row], key: str) -> list[Row]:
-    """Return all rows that ``key`` may name."""
-    return [row for row in rows if row["key"] == key or row["fingerprint"].startswith(key)]
+def _begins(shown: str, key: str) -> bool:
+    """Tell whether a fingerprint begins with digits, however these are grouped."""
+    return "".join(shown.split()).startswith("".join(key.split()))

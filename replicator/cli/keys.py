@@ -14,15 +14,22 @@ import click
 from replicator.adapters.clock import SystemClock
 from replicator.adapters.key_changes import (
     Rotation,
-    change_passphrase,
     prepare_rotation,
     revoke,
     rotate,
 )
-from replicator.adapters.keyfiles import KeyFiles
 from replicator.cli.home import settings_of
-from replicator.cli.key_rows import Row, fitting, node_rows, owner_of, pool_rows, show_rows
-from replicator.cli.output import counted, emit, iso, json_option
+from replicator.cli.key_passphrase import passphrase
+from replicator.cli.key_rows import (
+    Row,
+    fitting,
+    key_argument,
+    node_rows,
+    owner_of,
+    pool_rows,
+    show_rows,
+)
+from replicator.cli.output import emit, iso, json_option
 from replicator.cli.pool_keys import pool
 from replicator.protocol.announcement import current_keys
 from replicator.protocol.ids import parse_key
@@ -55,7 +62,8 @@ def keys() -> None:
     """Show, make and take back node keys and pool keys."""
 
 
-keys.add_command(pool)
+for command in (pool, passphrase):
+    keys.add_command(command)
 
 
 @keys.command("list")
@@ -76,11 +84,11 @@ def list_keys(home: Path, *, as_json: bool) -> None:
 
 
 @keys.command("show")
-@click.argument("key")
+@key_argument
 @json_option
 @click.pass_obj
 def show(home: Path, key: str, *, as_json: bool) -> None:
-    """Show one KEY of this node: a public key or the beginning of a fingerprint."""
+    """Show one KEY of this node: a public key, or a fingerprint or at least five digits of it."""
     row = fitting(_rows(settings_of(home)), key)
     if as_json:
         emit(row)
@@ -134,15 +142,15 @@ def rotate_key(home: Path, *, overlap_ms: int, again: bool, yes: bool, as_json: 
 
 
 @keys.command("revoke")
-@click.argument("key")
+@key_argument
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 @click.pass_obj
 def revoke_key(home: Path, key: str, *, yes: bool, as_json: bool) -> None:
     """Take back a node KEY that others may have: nothing new counts that it signs.
 
-    KEY is a public key or the beginning of its fingerprint. The last key that goes on signing
-    cannot be revoked: rotate first.
+    KEY is a public key, or its fingerprint or at least five digits of that. The last key that goes
+    on signing cannot be revoked: rotate first.
     """
     owner = owner_of(settings_of(home))
     now = SystemClock().now()
@@ -174,37 +182,6 @@ def revoke_key(home: Path, key: str, *, yes: bool, as_json: bool) -> None:
         click.confirm("Go on?", abort=True, err=True)
     revoke(owner, wanted, now)
     _tell(node_rows(owner), as_json=as_json, changed=True)
-
-
-@keys.command("passphrase")
-@click.pass_obj
-def passphrase(home: Path) -> None:
-    """Set, change or remove the passphrase of all key files.
-
-    The present one is the setting key_passphrase; the new one is asked for, an empty one removes
-    it. Cut off in the middle, the same command again does the rest.
-    """
-    settings = settings_of(home)
-    files = KeyFiles(settings.keys_folder)
-    number = counted(len(files.paths()), "key file")
-    click.echo(
-        f"{number} in {settings.keys_folder} will be protected by another passphrase. Running\n"
-        "processes go on; none starts until the setting key_passphrase\n"
-        "(REPLICATOR_KEY_PASSPHRASE) has the new one.",
-        err=True,
-    )
-    text: str = click.prompt(
-        "New passphrase (empty: none)",
-        default="",
-        show_default=False,
-        hide_input=True,
-        confirmation_prompt=True,
-        err=True,
-    )
-    changed, before = change_passphrase(files, settings.passphrase, text.encode() or None)
-    rest = f", {before} had it already" if before else ""
-    click.echo(f"changed {counted(changed, 'key file')}{rest}")
-    click.echo("now change the setting key_passphrase", err=True)
 
 
 def _tell_rotation(rotation: Rotation, now: int, overlap_ms: int, keys_max: int) -> None:

@@ -14,6 +14,7 @@ from replicator.cli.session import opened_node
 from replicator.errors import ConfigurationError, Malformed
 from replicator.node import moderation
 from replicator.node.ports import BlockName
+from replicator.protocol.ids import NodeId
 
 _LINE_CHARS_MAX: Final = 1_000
 _LINES_MAX: Final = 1_000_000
@@ -52,8 +53,10 @@ def block(
     comparison with a peer brings them back. Other nodes keep what they have. A board application
     that follows the changes is not told of removals: take them out there too.
 
-    A blocked node may still be a peer, and what it passes on of others is still taken: see
-    `peers pause` and `peers forget` for that.
+    A blocked node may still be a peer, and what it passes on of others is still taken. `peers
+    pause` does not change that: it stops this node's own calls alone. `peers forget` does where the
+    other node shares no pool with this one; a member of a pool is kept out by another pool key
+    alone (`keys pool rotate`).
     """
     wanted = _read(names, files)
     with opened_node(home) as node:
@@ -61,11 +64,9 @@ def block(
         covered = node.store.covered(wanted)
         new = [name for name in wanted if name not in standing]
         _show_names("Block", wanted, standing, "blocked already")
-        click.echo(
-            f"{counted(covered.posts, 'post')} held here will be removed, and none of them taken "
-            "again until unblocked.",
-            err=True,
-        )
+        if BlockName("node", node.identity.node_id) in wanted:
+            _warn_of_itself(node.identity.node_id)
+        _tell_covered(covered.posts)
         _ask(yes=yes or not (new or covered.posts))
         done = moderation.block(node, wanted, reason)
     said = f"blocked {done.changed:,} of {len(wanted):,}; {counted(done.posts, 'post')} removed"
@@ -197,6 +198,24 @@ def _show_names(verb: str, names: Sequence[BlockName], marked: set[BlockName], m
         click.echo(f"{verb} {name}{note}", err=True)
     if len(names) > _SHOWN_MAX:
         click.echo(f"… and {len(names) - _SHOWN_MAX:,} more", err=True)
+
+
+def _warn_of_itself(node_id: NodeId) -> None:
+    click.echo(
+        f"{node_id} is THIS NODE itself: all posts published here go, and nothing can be\n"
+        "published here until it is unblocked.",
+        err=True,
+    )
+
+
+def _tell_covered(posts: int) -> None:
+    if posts:
+        text = f"{counted(posts, 'post')} held here will be removed, and none of them taken again"
+    else:
+        text = (
+            "No post held here is meant: nothing will be removed, and nothing that is meant taken"
+        )
+    click.echo(f"{text} until unblocked.", err=True)
 
 
 def _ask(*, yes: bool) -> None:

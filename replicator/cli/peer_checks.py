@@ -11,10 +11,12 @@ from replicator.node.contact import introduce
 from replicator.node.context import Node
 from replicator.node.ports import Peer
 from replicator.protocol.messages import PROTOCOL_VERSION
-from replicator.protocol.node_document import keys_of
+from replicator.protocol.node_document import NodeDocument, keys_of
 from replicator.protocol.signing import fingerprint
+from replicator.rules.trust import states_at
 
 _NAMED_MAX: Final = 5
+_STOLEN: Final = "do not trust it, its key may be stolen: ask its operator by another way"
 _NTP: Final = "let both machines keep time by NTP"
 
 
@@ -48,7 +50,7 @@ def _equivocating(node: Node) -> Iterator[Finding]:
 def _called(standings: Standings, peer: Peer) -> Iterator[Finding]:
     """Say where a peer is not called, and why."""
     if peer.paused:
-        text = f"{peer.id} is paused: it is asked for nothing and given nothing"
+        text = f"{peer.id} is paused: this node does not call it; its own calls are answered"
         yield Finding("paused", "warn", text, f"replicator peers resume {peer.id}")
     elif standings.state(peer) in ("open", "half-open", "busy"):
         text = f"{peer.id}: {standings.words(peer)}"
@@ -76,12 +78,8 @@ def _peer(node: Node, peer: Peer) -> Iterator[Finding]:
         text = f"{peer.id}: at its address is {document.id}"
         yield Finding("peers", "fail", text, f"peers add {peer.id} with the right URL")
         return
-    pinned = set(introduction.pinned)
-    if node.store.pins(peer.id) and not pinned & set(keys_of(document)):
-        shown = ", ".join(map(fingerprint, keys_of(document)))
-        text = f"{peer.id} has another key than the one pinned: {shown}"
-        advice = f"compare it with its operator's keys list, then: peers trust {peer.id}"
-        yield Finding("peers", "fail", text, advice)
+    if node.store.pins(peer.id) and not {*introduction.pinned}.intersection(keys_of(document)):
+        yield _other_keys(node, document)
     elif PROTOCOL_VERSION not in document.protocols:
         spoken = ", ".join(document.protocols)
         yield Finding("peers", "fail", f"{peer.id} speaks {spoken}", "update the older node")
@@ -92,6 +90,19 @@ def _peer(node: Node, peer: Peer) -> Iterator[Finding]:
     else:
         yield Finding("peers", "ok", f"{peer.id} answers at {peer.address}")
     yield _clock(node, peer, document.time)
+
+
+def _other_keys(node: Node, document: NodeDocument) -> Finding:
+    """Say which keys a peer shows instead of a pinned one: a revoked one is no key to trust."""
+    states = states_at(node.store.pins(document.id), node.clock.now())
+    revoked = [key for key in keys_of(document) if states.get(key) == "revoked"]
+    shown = ", ".join(map(fingerprint, revoked or keys_of(document)))
+    if revoked:
+        text = f"{document.id} shows a key that is REVOKED here: {shown}"
+        return Finding("peers", "fail", text, _STOLEN)
+    text = f"{document.id} has another key than the one pinned: {shown}"
+    advice = f"compare it with its operator's keys list, then: peers trust {document.id}"
+    return Finding("peers", "fail", text, advice)
 
 
 def _clock(node: Node, peer: Peer, time_ms: int) -> Finding:

@@ -49,13 +49,15 @@ def trust(
 
     That is KEYS, or those that its address gives now. Use it when a peer's operator tells you that
     the node has new keys which this one cannot follow by itself. Compare the fingerprints by phone,
-    both ways. May be given again: what is so already is not changed.
+    both ways. A key that is revoked here is taken only where you name it. May be given again: what
+    is so already is not changed.
     """
     with opened_node(home) as node:
         known = known_peer(node, peer)
         document = None if keys else _document(node, known)
-        wanted = [parse_key(key) for key in keys] or _current(node, document)
         before = node.store.pins(known.id)
+        wanted = [parse_key(key) for key in keys] or _not_revoked(_current(node, document), before)
+        _refuse_own(node, wanted)
         changed = not _is_so(before, wanted, node.clock.now(), revoke_others=revoke_others)
         _show(node, known.id, wanted, before)
         if changed:
@@ -95,6 +97,28 @@ def _current(node: Node, document: NodeDocument | None) -> list[KeyText]:
         current_keys(found[0].keys, node.clock.now()) if found is not None else frozenset(listed)
     )
     return [key for key in listed if key in current] or list(listed)
+
+
+def _not_revoked(wanted: list[KeyText], before: Sequence[Pin]) -> list[KeyText]:
+    """Refuse keys that an address gives and that were taken back: a thief would give them."""
+    revoked = {pin.key for pin in before if pin.state == "revoked"}
+    for key in wanted:
+        if key in revoked:
+            raise ConfigurationError(
+                f"its address gives a key that is REVOKED here ({fingerprint(key)}): somebody may "
+                f"play this node with a stolen key. Nothing is pinned; where its operator says by "
+                f"another way that it counts, name it: {key}"
+            )
+    return wanted
+
+
+def _refuse_own(node: Node, wanted: Sequence[KeyText]) -> None:
+    own = {*node.identity.key_states(node.clock.now()), *node.identity.pools}
+    for key in wanted:
+        if key in own:
+            raise ConfigurationError(
+                f"{fingerprint(key)} is a key of this node itself: nothing is pinned"
+            )
 
 
 def _is_so(

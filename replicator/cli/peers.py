@@ -3,7 +3,7 @@
 A key is pinned only on the operator's word; what a verb will do is shown before it is done.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,16 @@ import click
 
 from replicator.cli.equivocations import twice_words
 from replicator.cli.output import counted, emit, iso, json_option, table
+from replicator.cli.peer_adding import add_by_id, add_by_url, url_of
 from replicator.cli.peer_trust import trust
 from replicator.cli.peer_verbs import flush, pause, probe, resume, resync
 from replicator.cli.peer_words import Standings, progress_words
 from replicator.cli.session import known_peer, opened_node
-from replicator.errors import ConfigurationError
 from replicator.node import operating
-from replicator.node.contact import Introduction, accept, introduce
 from replicator.node.context import Node
 from replicator.node.ports import Member, Peer
-from replicator.protocol.ids import KeyText, NodeId, parse_node_id
-from replicator.protocol.node_document import NodeDocument, keys_of
+from replicator.protocol.ids import NodeId
+from replicator.protocol.node_document import keys_of
 from replicator.protocol.signing import fingerprint
 from replicator.rules.trust import states_at
 
@@ -50,59 +49,23 @@ def add(home: Path, target: str, address: str | None, *, yes: bool, as_json: boo
     read, its id and the fingerprint of its keys are shown, and its keys are pinned when you agree.
     Compare the fingerprint with the peer's operator, who sees it with: replicator keys list. By id
     nobody is called: a member that others introduced (peers list shows those) is added with the
-    address and keys of its introduction, when you agree; any other one's key is pinned on the first
-    message it signs.
+    address and keys of its introduction, when you agree. Any other one's key is pinned on the first
+    message it signs, whoever that is: that is said, and asked, before.
     """
     if ":" in target:
-        _url(target)
+        url_of(target)
     with opened_node(home) as node:
         if "://" not in target:
-            _add_by_id(node, target, address, yes=yes)
+            add_by_id(node, target, address, yes=yes)
             known = _describe(node, known_peer(node, target))
         elif address is not None:
             raise click.UsageError("a URL stands alone; an id may be followed by an address")
         else:
-            known = _describe(node, _add_by_url(node, target, yes=yes))
+            known = _describe(node, add_by_url(node, target, yes=yes))
     if as_json:
         emit(known)
     else:
         click.echo(f"{known['id']} is a peer")
-
-
-def _add_by_id(node: Node, target: str, address: str | None, *, yes: bool) -> None:
-    peer_id = _not_ourselves(node, parse_node_id(target))
-    given = address and _url(address)
-    pinned = any(pin.state != "revoked" for pin in node.store.pins(peer_id))
-    document = None if pinned else operating.introduced(node, peer_id)
-    if document is not None:
-        _show_document(document, given or operating.callable_address(node, document), ())
-        if not yes:
-            click.confirm("Add this member of the pool and pin its keys?", abort=True, err=True)
-    operating.add(node, peer_id, given, document)
-
-
-def _add_by_url(node: Node, url: str, *, yes: bool) -> Peer:
-    introduction = introduce(node, _url(url))
-    _not_ourselves(node, introduction.node_id)
-    _show_introduction(introduction)
-    if not yes:
-        click.confirm("Add this peer and pin its keys?", abort=True, err=True)
-    accept(node, introduction)
-    return known_peer(node, introduction.node_id)
-
-
-def _show_introduction(introduction: Introduction) -> None:
-    _show_document(introduction.document, introduction.address, introduction.pinned)
-
-
-def _show_document(
-    document: NodeDocument, address: str | None, pinned: Collection[KeyText]
-) -> None:
-    click.echo(f"node:        {document.id}", err=True)
-    click.echo(f"address:     {address or 'none: it calls us'}", err=True)
-    for key in keys_of(document):
-        known = " (pinned already)" if key in pinned else ""
-        click.echo(f"fingerprint: {fingerprint(key)}{known}", err=True)
 
 
 @peers.command("list")
@@ -180,18 +143,6 @@ def _forgotten(node: Node, peer: NodeId) -> str:
     revoked = sum(pin.state == "revoked" for pin in node.store.pins(peer))
     kept = f" {counted(revoked, 'revoked key')} of it stay revoked." if revoked else ""
     return f"Forget {peer} and its pinned keys?{kept}"
-
-
-def _not_ourselves(node: Node, peer_id: NodeId) -> NodeId:
-    if peer_id == node.identity.node_id:
-        raise ConfigurationError(f"{peer_id} is this node itself")
-    return peer_id
-
-
-def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise click.UsageError(f"{text} is no address: http:// or https:// is needed")
-    return text.rstrip("/")
 
 
 def _describe(node: Node, peer: Peer) -> dict[str, Any]:

@@ -92,23 +92,25 @@ def _described(letter: DeadLetter) -> dict[str, Any]:
 @queue.command("malformed")
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--drop", "dropping", is_flag=True, help="Forget all of them.")
+@click.option("--yes", is_flag=True, help="Do not ask (only --drop does).")
 @json_option
 @click.pass_obj
-def malformed(home: Path, limit: int, *, dropping: bool, as_json: bool) -> None:
+def malformed(home: Path, limit: int, *, dropping: bool, yes: bool, as_json: bool) -> None:
     """List entries of the message queues that were set aside, newest first.
 
     This node writes none of them: somebody else can write to its broker, or a program is broken.
     They did nothing, and are kept, bounded, to be looked at; --json shows how each begins.
     """
     with opened_node(home) as node:
+        count = node.work.count_malformed()
+        if dropping:
+            if count and not yes:
+                click.confirm(f"Forget {_counted_entries(count)}?", abort=True, err=True)
+            _say_dropped(node.work.drop_malformed(), as_json=as_json)
+            return
         entries = node.work.malformed(limit)
-        count = node.work.drop_malformed() if dropping else node.work.count_malformed()
     if as_json:
-        shown = [_shown(entry) for entry in entries]
-        emit({"dropped": count} if dropping else {"count": count, "entries": shown})
-        return
-    if dropping:
-        click.echo(f"forgotten: {counted(count, 'malformed entry', 'malformed entries')}")
+        emit({"count": count, "entries": [_shown(entry) for entry in entries]})
         return
     for entry in entries:
         reason = printable(entry.reason, _REASON_CHARS_MAX)
@@ -116,7 +118,18 @@ def malformed(home: Path, limit: int, *, dropping: bool, as_json: bool) -> None:
         click.echo(f"{iso(entry.at)}  {name}: {reason} ({entry.size:,} bytes)")
     more = count - len(entries)
     tail = f", {more:,} of them not shown (--limit)" if more > 0 else ""
-    click.echo(f"{counted(count, 'malformed entry', 'malformed entries')}{tail}")
+    click.echo(f"{_counted_entries(count)}{tail}")
+
+
+def _counted_entries(count: int) -> str:
+    return counted(count, "malformed entry", "malformed entries")
+
+
+def _say_dropped(count: int, *, as_json: bool) -> None:
+    if as_json:
+        emit({"dropped": count})
+    else:
+        click.echo(f"forgotten: {_counted_entries(count)}")
 
 
 def _shown(entry: MalformedEntry) -> dict[str, Any]:

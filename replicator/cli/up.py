@@ -21,6 +21,7 @@ from replicator.adapters.valkey import WORK_URL_FILE, EmbeddedValkey, embedded
 from replicator.cli.child import Child, Program
 from replicator.cli.flower import PASSWORD_FILE, flower_program
 from replicator.cli.home import settings_of
+from replicator.cli.key_opening import require_keys_that_open
 from replicator.cli.processes import GATEWAY
 from replicator.cli.supervisor import Supervisor
 from replicator.errors import ConfigurationError
@@ -115,7 +116,7 @@ def _check_valkey(child: Child, deadline: float) -> None:
 @contextmanager
 def _only_one(home: Path) -> Iterator[None]:
     """Hold the home's lock: two supervisors of one home would start everything twice."""
-    _require_passphrase(settings_of(home))  # refuses a directory that is no node's home too
+    require_keys_that_open(settings_of(home))  # refuses a directory that is no node's home too
     run = home / "run"
     run.mkdir(mode=0o700, exist_ok=True)
     with (run / "up.lock").open("w") as lock:
@@ -124,16 +125,6 @@ def _only_one(home: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise ConfigurationError(f"the node in {home} is up already") from error
         yield
-
-
-def _require_passphrase(settings: Settings) -> None:
-    """Refuse to start children that would all end at once; only their logs would say why.
-
-    By the first line of the key files: opening them takes a library that `up` does without.
-    """
-    for file in settings.keys_folder.glob("*.pem"):
-        if settings.key_passphrase is None and b"ENCRYPTED" in file.read_bytes().split(b"\n")[0]:
-            raise ConfigurationError(f"{file} is encrypted: set REPLICATOR_KEY_PASSPHRASE")
 
 
 def _facts(settings: Settings, valkey: EmbeddedValkey | None) -> dict[str, object]:

@@ -168,6 +168,18 @@ def callable_address(node: Node, document: NodeDocument) -> str | None:
     return usable_address(document.addresses, node.address, allow_private=node.allow_private)
 
 
+def require_callable(node: Node, address: str | None) -> None:
+    """Refuse an address given by hand that this node would not call.
+
+    Raises:
+        ConfigurationError: it is private, and such are not called.
+    """
+    if address is not None and not node.allow_private:
+        reason = address_objection(address)
+        if reason is not None:
+            raise ConfigurationError(f"{address}: {reason}")
+
+
 def add(node: Node, peer: NodeId, address: str | None, document: NodeDocument | None) -> None:
     """Add a peer by its id, with the address and keys of its introduction where it has one.
 
@@ -178,10 +190,7 @@ def add(node: Node, peer: NodeId, address: str | None, document: NodeDocument | 
     Raises:
         ConfigurationError: the address given is private, and such are not called.
     """
-    if address is not None and not node.allow_private:
-        reason = address_objection(address)
-        if reason is not None:
-            raise ConfigurationError(f"{address}: {reason}")
+    require_callable(node, address)
     now = node.clock.now()
     if document is not None:
         address = address or callable_address(node, document)

@@ -36,6 +36,20 @@ def test_what_a_node_announced_takes_the_place_of_all_its_pins_with_its_serial(
     assert [pin.key for pin in store.pins(HERE)] == [POOL]
 
 
+def test_the_nodes_that_a_key_is_pinned_for_are_found_whatever_its_state(store: Store) -> None:
+    assert store.pinned_under(NODE_KEY) == []
+    store.add_peer(THERE, None, 1)
+    store.pin(THERE, [NODE_KEY], "pool", now=1)
+    store.pin(HERE, [NODE_KEY, NEXT], "pool", now=1)
+    assert store.pinned_under(NODE_KEY) == sorted([HERE, THERE])
+    assert store.pinned_under(NEXT) == [HERE]
+    store.repin(HERE, [NEXT], now=2, revoke=True)
+    assert store.pinned_under(NODE_KEY) == sorted([HERE, THERE])
+    store.forget_peer(THERE)
+    assert THERE not in store.pinned_under(NEXT)
+    assert store.pinned_under(STRANGE) == []
+
+
 def test_an_announcement_counts_once_and_only_forwards(store: Store) -> None:
     store.pin(THERE, [NODE_KEY], "pool", now=1)
     assert store.announce(THERE, store.pins(THERE), ROTATED, 3)

@@ -22,9 +22,9 @@ class CliHome:
         assert result.exit_code == code, (result.output, result.exception)
         return result
 
-    def json(self, *arguments: object, code: int = 0) -> Any:
+    def json(self, *arguments: object, code: int = 0, **options: Any) -> Any:
         """Run a command with --json; return its document."""
-        return json.loads(self(*arguments, "--json", code=code).stdout)
+        return json.loads(self(*arguments, "--json", code=code, **options).stdout)
 
     def findings(self, *, code: int = 0) -> list[dict[str, str]]:
         """Return what the doctor found to be wrong."""

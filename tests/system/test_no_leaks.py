@@ -56,7 +56,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REPLICATOR_KEY_PASSPHRASE", PASSPHRASE)
         with LiveNode(folder / "live", NODE) as node:
-            CliHome(node.home)("keys", "pool", "new")
+            CliHome(node.home)("keys", "pool", "new", "--yes")
             node.start()
             (port,) = free_ports(1, Random())
             listen = f"127.0.0.1:{port}"

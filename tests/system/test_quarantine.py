@@ -47,7 +47,7 @@ def at_origin(tmp_path):
 def test_relayed_posts_of_an_unknown_origin_come_out_once_its_operator_is_asked(nodes, at_origin):
     relay, here = nodes
     at_relay, at_here = (CliHome(node.home) for node in nodes)
-    at_relay("peers", "add", ORIGIN)
+    at_relay("peers", "add", ORIGIN, "--yes")
     at_origin("peers", "add", relay.address, "--yes")
     names = [f"{ORIGIN}/p{number}" for number in range(POSTS)]
     answer = json.loads(at_origin("put", relay.node_id, *names, "--models").stdout)
@@ -70,7 +70,7 @@ def test_relayed_posts_of_an_unknown_origin_come_out_once_its_operator_is_asked(
     assert at_here.json("status")["work"]["queued"] == {}
 
     keys = [key["key"] for key in at_origin.json("keys", "list") if key["kind"] == "node"]
-    at_here("peers", "add", ORIGIN)
+    at_here("peers", "add", ORIGIN, "--yes")
     at_here("peers", "trust", ORIGIN, *keys, "--yes")
     assert {post["id"] for post in at_here.json("posts", "list")} == set(names)
     assert at_here.json("posts", "quarantine") == []

@@ -20,7 +20,7 @@ def test_a_node_of_protected_keys_on_postgresql_answers_its_peers(
     monkeypatch.setenv("REPLICATOR_DATABASE_URL", postgres_url)
     with LiveNode(tmp_path / "live", "live.example") as live:
         operator = CliHome(live.home)
-        operator("keys", "pool", "new")
+        operator("keys", "pool", "new", "--yes")
         pool = operator.json("keys", "list")[-1]["key"]
         operator("keys", "pool", "export", pool, tmp_path / "pool.pem")
         (tmp_path / "posts.jsonl").write_text('{"id": "one"}\n{"id": "two"}\n')
@@ -32,7 +32,7 @@ def test_a_node_of_protected_keys_on_postgresql_answers_its_peers(
         asker("init", "asker.example")
         with (asker.path / "replicator.toml").open("a") as settings:
             settings.write("\nallow_private = true\n")
-        asker("keys", "pool", "import", tmp_path / "pool.pem")
+        asker("keys", "pool", "import", tmp_path / "pool.pem", "--yes")
         asker("peers", "add", live.address, "--yes")
         (tmp_path / "posts.jsonl").write_text('{"id": "three"}\n')
         asker("publish", tmp_path / "posts.jsonl")

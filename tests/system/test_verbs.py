@@ -20,11 +20,11 @@ def nodes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("verbs")
     with LiveNode(folder / "live", "live.example") as live:
         operator = CliHome(live.home)
-        operator("keys", "pool", "new")
+        operator("keys", "pool", "new", "--yes")
         pool = next(key["key"] for key in operator.json("keys", "list") if key["kind"] == "pool")
         operator("keys", "pool", "export", pool, folder / "pool.pem")
         asker = CliHome(LiveNode(folder / "asker", "asker.example").home)
-        asker("keys", "pool", "import", folder / "pool.pem")
+        asker("keys", "pool", "import", folder / "pool.pem", "--yes")
         file = folder / "posts.jsonl"
         posts = [{"id": f"p{n}", "tags": ["odd" if n % 2 else "even"]} for n in range(30)]
         file.write_text("".join(json.dumps(post) + "\n" for post in posts))

@@ -37,6 +37,11 @@ def test_the_example_environment_as_it_stands_removes_no_posts(tmp_path):
     assert (settings.keep_days, settings.keep, settings.disk_bytes_max) == (None, Keep(), None)
 
 
+def test_the_example_environment_as_it_stands_gives_no_passphrase_to_keys_without_one(tmp_path):
+    (tmp_path / "replicator.toml").write_text("")
+    assert load_settings(tmp_path, variables()).passphrase is None
+
+
 def test_every_line_of_the_redis_configuration_has_its_reason():
     lines = (DEPLOY / "redis.conf").read_text().splitlines()
     for before, line in zip(["", *lines], lines, strict=False):

@@ -133,6 +133,10 @@ class MemoryPeers:
             if (pins := self._pins.get(node))
         }
 
+    def pinned_under(self, key: KeyText) -> list[NodeId]:
+        """Return the nodes for which a key is pinned in any state, in order."""
+        return sorted(node for node, pins in self._pins.items() if key in pins)
+
     def keys(self, node: NodeId) -> frozenset[KeyText]:
         """Return the keys pinned for a node, in any state."""
         return frozenset(self._pins.get(node, {}))

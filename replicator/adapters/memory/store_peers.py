@@ -164,6 +164,11 @@ class MemoryPeerStore:
         with self._lock:
             return self._peers.pins(nodes)
 
+    def pinned_under(self, key: KeyText) -> list[NodeId]:
+        """Return the nodes for which a key is pinned in any state, in order."""
+        with self._lock:
+            return self._peers.pinned_under(key)
+
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
         """Pin keys for a node that has none; return False (and change nothing) where it has."""
         with self._lock:

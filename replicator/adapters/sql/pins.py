@@ -28,6 +28,12 @@ def read_pins(connection: Connection, nodes: Collection[NodeId]) -> dict[NodeId,
     }
 
 
+def nodes_under(connection: Connection, key: KeyText) -> list[NodeId]:
+    """Return the nodes for which a key is pinned, in order; rare, so it has no index."""
+    found = connection.scalars(select(node_key.c.node).where(node_key.c.key == key))
+    return sorted(NodeId(node) for node in found)
+
+
 def standing_keys(
     connection: Connection, nodes: Collection[NodeId]
 ) -> dict[NodeId, frozenset[KeyText]]:

@@ -135,6 +135,11 @@ class SqlPeerStore:
         with self._database.reading() as connection:
             return pins.read_pins(connection, nodes)
 
+    def pinned_under(self, key: KeyText) -> list[NodeId]:
+        """Return the nodes for which a key is pinned in any state, in order."""
+        with self._database.reading() as connection:
+            return pins.nodes_under(connection, key)
+
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
         """Pin keys for a node that has none; return False (and change nothing) where it has."""
         if any(pin.state != "revoked" for pin in self.pins(node)):

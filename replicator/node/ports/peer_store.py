@@ -108,6 +108,9 @@ class PeerStore(Protocol):
     def all_pins(self, nodes: Collection[NodeId]) -> dict[NodeId, tuple[Pin, ...]]:
         """Return pins of many nodes in one query; nodes without pins are absent."""
 
+    def pinned_under(self, key: KeyText) -> list[NodeId]:
+        """Return the nodes for which a key is pinned in any state, in order."""
+
     def pin(self, node: NodeId, keys: Collection[KeyText], source: str, now: int) -> bool:
         """Pin keys for a node that has none but revoked ones, and not these again.
 

@@ -50,8 +50,12 @@ def test_a_program_gets_the_head_of_each(home: CliHome) -> None:
     assert told["entries"][0]["size"] == 9
 
 
-def test_they_are_dropped_on_demand(home: CliHome) -> None:
-    assert json.loads(home("queue", "malformed", "--drop", "--json").output) == {"dropped": 3}
+def test_they_are_dropped_on_demand_when_the_operator_agrees(home: CliHome) -> None:
+    for answer in ("n\n", ""):
+        asked = home("queue", "malformed", "--drop", input=answer, code=1)
+        assert "Forget 3 malformed entries?" in asked.stderr
+        assert home.json("queue", "malformed")["count"] == 3
+    assert home.json("queue", "malformed", "--drop", "--yes") == {"dropped": 3}
     assert home("queue", "malformed").output.splitlines() == ["0 malformed entries"]
     assert home("queue", "malformed", "--drop").output == "forgotten: 0 malformed entries\n"
 

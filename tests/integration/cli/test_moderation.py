@@ -25,7 +25,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliHome:
         monkeypatch.delenv(f"REPLICATOR_{name}", raising=False)
     home = CliHome(tmp_path / "home")
     home("init", "node.example", "--address", "http://127.0.0.1:1")
-    home("keys", "pool", "new")
+    home("keys", "pool", "new", "--yes")
     publish_here(home, *(f"p{number}" for number in range(3)))
     return home
 
@@ -93,10 +93,18 @@ def test_repeated_they_change_nothing_and_ask_nothing(home: CliHome) -> None:
 def test_a_node_is_blocked_with_all_its_posts(home: CliHome) -> None:
     asked = home("posts", "block", "node:node.example", input="y\n")
     assert "3 posts held here will be removed" in asked.stderr
+    assert "node.example is THIS NODE itself" in asked.stderr.partition("Go on?")[0]
     assert ids(home) == set()
     assert publish_here(home, "more") == ["refused"]
     assert "1 block (replicator posts blocks)" in home("status").stdout
     assert home.json("status")["blocks"] == 1
+
+
+def test_a_block_that_covers_nothing_held_says_so_before_it_asks(home: CliHome) -> None:
+    asked = home("posts", "block", "node:bad.example", UNKNOWN, input="n\n", code=1).stderr
+    assert "No post held here is meant" in asked.partition("Go on?")[0]
+    assert "THIS NODE" not in asked
+    assert home.json("posts", "blocks") == []
 
 
 def test_lists_are_read_from_files_and_standard_input(home: CliHome, tmp_path: Path) -> None:

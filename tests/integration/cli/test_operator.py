@@ -4,6 +4,7 @@ Commands run in this process; servers and gateways are real.
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,11 +17,13 @@ from sqlalchemy import make_url
 from replicator.adapters.memory.clock import ManualClock
 from replicator.adapters.sql.migrate import migrate
 from replicator.adapters.valkey import find_server
+from replicator.cli.key_opening import require_keys_that_open
 from replicator.cli.session import opened_node
 from replicator.node.announce import Announced, announce
 from replicator.node.ports import Settlement
 from replicator.protocol.ids import NodeId
-from replicator.protocol.signing import fingerprint
+from replicator.protocol.signing import PrivateKey, fingerprint
+from replicator.settings import load_settings
 from tests.support.cli_home import CliHome
 from tests.support.gateway import POOL_KEY, Running, make_node, running
 from tests.support.postgres import GUARDED_USER
@@ -49,7 +52,7 @@ def home(
     home = CliHome(tmp_path / "home")
     home("init", "node.example", "--address", "http://127.0.0.1:1")
     (tmp_path / "pool.pem").write_bytes(POOL_KEY.to_pem(None))
-    home("keys", "pool", "import", tmp_path / "pool.pem")
+    home("keys", "pool", "import", tmp_path / "pool.pem", "--yes")
     yield home
     valkey_server.flush()
 
@@ -74,7 +77,7 @@ def guarded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliHome:
 
 
 def test_a_passphrase_protects_every_key_and_opens_them_again(guarded: CliHome) -> None:
-    guarded("keys", "pool", "new")
+    guarded("keys", "pool", "new", "--yes")
     guarded("keys", "rotate", "--yes")
     pems = [file.read_text() for file in (guarded.path / "keys").glob("*.pem")]
     assert len(pems) == 3
@@ -101,12 +104,46 @@ def test_without_its_passphrase_a_home_says_what_is_missing(
     assert "key_passphrase" in keys["message"]
 
 
-def test_up_starts_nothing_while_the_passphrase_is_missing(
-    guarded: CliHome, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("given", [None, "", "wrong"])
+def test_up_starts_nothing_where_the_passphrase_does_not_open_the_keys(
+    guarded: CliHome, given: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("REPLICATOR_KEY_PASSPHRASE")
-    assert "REPLICATOR_KEY_PASSPHRASE" in guarded("up", code=1).stderr
-    assert not (guarded.path / "run" / "up.json").exists()
+    if given is None:
+        monkeypatch.delenv("REPLICATOR_KEY_PASSPHRASE")
+    else:
+        monkeypatch.setenv("REPLICATOR_KEY_PASSPHRASE", given)
+    said = guarded("up", code=1).stderr
+    assert "node-1.pem" in said
+    assert "key_passphrase" in said.lower()
+    assert said.count("\n") == 1
+    assert not (guarded.path / "run").exists()
+
+
+@pytest.mark.parametrize("given", ["superfluous", ""])
+def test_up_starts_nothing_where_keys_have_no_passphrase_and_one_is_given(
+    tmp_path: Path, given: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = CliHome(tmp_path / "plain")
+    home("init", "plain.example")
+    monkeypatch.setenv("REPLICATOR_KEY_PASSPHRASE", given)
+    said = home("up", code=1).stderr
+    assert "node-1.pem is not encrypted" in said
+    assert "unset key_passphrase" in said
+    assert not (home.path / "run").exists()
+    home("keys", "list", code=1)  # as every other command
+
+
+def test_one_key_in_plain_among_protected_ones_keeps_up_from_starting(guarded: CliHome) -> None:
+    plain = PrivateKey.generate().to_pem(None)
+    file = guarded.path / "keys" / "pool-1.pem"
+    file.write_bytes(plain)
+    file.chmod(0o600)
+    assert "pool-1.pem is not encrypted" in guarded("up", code=1).stderr
+
+
+def test_up_opens_protected_keys_with_their_passphrase(guarded: CliHome) -> None:
+    (guarded.path / "keys" / "old-copy.pem").write_text("no key of the node")
+    require_keys_that_open(load_settings(guarded.path, os.environ))
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
@@ -123,7 +160,7 @@ def test_a_home_on_postgresql_does_what_one_on_sqlite_does(
     publish(home, "second")
     assert len(home.json("posts", "list")) == 2
     assert home.json("posts", "show", "node.example/first")["content"]["text"] == "text"
-    home("peers", "add", "other.example")
+    home("peers", "add", "other.example", "--yes")
     state = home.json("status")
     assert (state["posts"], len(state["peers"])) == (2, 1)
     assert "database" not in {one["check"] for one in home.findings()}
@@ -290,6 +327,22 @@ def test_a_peer_with_a_new_key_is_served_again_once_the_operator_trusts_it(
         assert "peers" not in {one["check"] for one in home.findings()}
 
 
+def test_a_revoked_key_that_an_address_gives_is_trusted_only_where_it_is_named(
+    tmp_path: Path, home: CliHome
+) -> None:
+    fresh = PrivateKey.generate().public
+    with live_peer(tmp_path) as live:
+        home("peers", "add", address(live), "--yes")
+        (given,) = (key["key"] for key in home.json("peers", "show", HERE)["keys"])
+        home("peers", "trust", HERE, fresh, "--revoke-others", "--yes")
+        refused = home("peers", "trust", HERE, "--yes", code=1).stderr
+        assert f"REVOKED here ({fingerprint_of(live)})" in refused
+        assert f"name it: {given}" in refused
+        keys = home.json("peers", "show", HERE)["keys"]
+        assert {key["key"]: key["state"] for key in keys} == {fresh: "current", given: "revoked"}
+        assert home.json("peers", "trust", HERE, given, "--yes")["keys"] == [given]
+
+
 def test_a_peers_clock_is_compared(tmp_path: Path, home: CliHome) -> None:
     node = make_node(tmp_path)
     ahead = ManualClock(node.clock.now() + 3_600_000)
@@ -301,7 +354,7 @@ def test_a_peers_clock_is_compared(tmp_path: Path, home: CliHome) -> None:
 
 
 def test_an_unreachable_peer_is_one_line_with_advice(home: CliHome) -> None:
-    home("peers", "add", "gone.example", "http://127.0.0.1:1")
+    home("peers", "add", "gone.example", "http://127.0.0.1:1", "--yes")
     (line,) = [one for one in home.findings(code=1) if one["check"] == "peers"]
     assert "gone.example" in line["message"]
     assert "peers add gone.example" in line["advice"]
@@ -309,7 +362,7 @@ def test_an_unreachable_peer_is_one_line_with_advice(home: CliHome) -> None:
 
 def test_at_the_address_of_a_peer_may_be_somebody_else(home: CliHome, tmp_path: Path) -> None:
     with live_peer(tmp_path) as live:
-        home("peers", "add", "other.example", address(live))
+        home("peers", "add", "other.example", address(live), "--yes")
         (line,) = [one for one in home.findings(code=1) if one["check"] == "peers"]
         assert str(HERE) in line["message"]
         home("peers", "trust", "other.example", "--yes", code=1)

@@ -45,8 +45,8 @@ def home(
     home = CliHome(tmp_path / "home")
     home("init", "node.example", "--address", NOWHERE)
     (tmp_path / "pool.pem").write_bytes(POOL_KEY.to_pem(None))
-    home("keys", "pool", "import", tmp_path / "pool.pem")
-    home("peers", "add", GONE, NOWHERE)
+    home("keys", "pool", "import", tmp_path / "pool.pem", "--yes")
+    home("peers", "add", GONE, NOWHERE, "--yes")
     yield home
     valkey_server.flush()
 
@@ -118,7 +118,7 @@ def test_pause_and_resume_are_shown_and_may_be_repeated(home: CliHome) -> None:
 
 
 def test_a_peer_without_an_address_is_not_said_to_be_called(home: CliHome) -> None:
-    home("peers", "add", "caller.example")
+    home("peers", "add", "caller.example", "--yes")
     listed = home.json("peers", "show", "caller.example")
     assert listed["state"] == "well"
     assert listed["words"] == "no address is known: it calls us, we do not call it"
@@ -306,7 +306,7 @@ def test_an_offered_member_is_listed_and_added_by_its_id(home: CliHome, live: Ru
         note_member(node, there, HERE)
     rows = {row["id"]: row for row in home.json("peers", "list")}
     assert rows[HERE]["state"] == "offered"
-    home("peers", "add", GONE)
+    home("peers", "add", GONE, "--yes")
     both = home.json("peers", "list")
     assert len({frozenset(row) for row in both}) == 1, "an offer has the members of a peer"
     assert rows[HERE]["address"] == address(live)

@@ -19,7 +19,7 @@ def home(tmp_path) -> CliHome:
     """Give the home of a node that knows a peer in the middle of a rotation."""
     home = CliHome(tmp_path)
     home("init", "node.example")
-    home("peers", "add", OTHER)
+    home("peers", "add", OTHER, "--yes")
     with opened_node(home.path) as node:
         node.store.pin(OTHER, [OLD], "pool", 1)
         after = (
@@ -94,6 +94,16 @@ def test_trust_may_be_given_again_and_asks_only_where_something_changes(home: Cl
 def test_a_peer_without_address_and_keys_is_one_line(home: CliHome) -> None:
     said = home("peers", "trust", OTHER, code=1).stderr
     assert "give its keys" in said
+
+
+def test_this_nodes_own_keys_are_no_peers(home: CliHome) -> None:
+    home("keys", "rotate", "--yes")
+    home("keys", "pool", "new", "--yes")
+    before = states(home)
+    for own in home.json("keys", "list"):
+        said = home("peers", "trust", OTHER, NEW, own["key"], "--yes", code=1).stderr
+        assert f"{own['fingerprint']} is a key of this node itself" in said
+    assert states(home) == before
 
 
 @pytest.mark.parametrize(

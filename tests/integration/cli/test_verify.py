@@ -39,7 +39,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CliHome:
     home = CliHome(tmp_path / "home")
     home("init", "node.example", "--address", "http://127.0.0.1:1")
     (tmp_path / "pool.pem").write_bytes(POOL_KEY.to_pem(None))
-    home("keys", "pool", "import", tmp_path / "pool.pem")
+    home("keys", "pool", "import", tmp_path / "pool.pem", "--yes")
     return home
 
 
@@ -126,7 +126,7 @@ def test_a_peer_that_cannot_compare_is_told_in_words(home: CliHome, peer: Node) 
 
 def test_who_cannot_be_compared_with_is_told_in_words(home: CliHome) -> None:
     assert "is no peer" in home("verify", "nobody.example", code=1).stderr
-    home("peers", "add", PEER)
+    home("peers", "add", PEER, "--yes")
     assert "proved no pool" in home("verify", PEER, code=1).stderr
     other = "ed25519:" + "A" * 43
     assert "no pool of this node" in home("verify", PEER, "--pool", other, code=1).stderr

@@ -177,7 +177,7 @@ def test_a_real_node_gets_100000_posts_though_all_its_processes_are_killed_half_
         fill(store, count, POOL_KEY)
         old = replace(old, store=store)
         (tmp_path / "pool.pem").write_bytes(POOL_KEY.to_pem(None))
-        new.run("keys", "pool", "import", str(tmp_path / "pool.pem"))
+        new.run("keys", "pool", "import", str(tmp_path / "pool.pem"), "--yes")
         with running(old) as live, live.worker():
             new.run("peers", "add", f"http://127.0.0.1:{live.sync_port}", "--yes")
             new.start()

@@ -7,6 +7,7 @@ from click.testing import CliRunner
 
 from replicator.cli.root import root
 from replicator.cli.status import refused_requests
+from replicator.protocol.signing import PrivateKey
 
 
 class Home:
@@ -75,7 +76,7 @@ def test_a_database_url_that_is_none_is_refused_without_its_password(tmp_path):
 
 
 def test_status_says_why_nothing_is_known_of_the_work_in_hand(home, monkeypatch):
-    home("peers", "add", "other.example")
+    home("peers", "add", "other.example", "--yes")
     assert "no Valkey runs for this node" in home("status").stdout
     monkeypatch.setenv("REPLICATOR_WORK_URL", "redis://:hush@127.0.0.1:1/0")
     shown = home("status").stdout
@@ -99,7 +100,7 @@ def test_what_init_makes_is_for_the_owner_only(home):
 
 
 def test_private_keys_appear_nowhere(home):
-    home("keys", "pool", "new")
+    home("keys", "pool", "new", "--yes")
     shown = home("keys", "list").output + home("keys", "list", "--json").output
     shown += home("keys", "show", _pool(home)["key"]).output
     pems = [file.read_text() for file in (home.path / "keys").glob("*.pem")]
@@ -109,7 +110,7 @@ def test_private_keys_appear_nowhere(home):
 
 
 def test_a_pool_key_travels_protected_from_node_to_node(home, tmp_path):
-    home("keys", "pool", "new")
+    home("keys", "pool", "new", "--yes")
     pool = _pool(home)
     file = tmp_path / "pool.pem"
     home("keys", "pool", "export", pool["key"], file, "--passphrase", input="one\none\n")
@@ -118,7 +119,7 @@ def test_a_pool_key_travels_protected_from_node_to_node(home, tmp_path):
     other = Home(tmp_path / "other")
     other("init", "other.example")
     other("keys", "pool", "import", file, "--passphrase", input="two\n", code=1)
-    other("keys", "pool", "import", file, "--passphrase", input="one\n")
+    other("keys", "pool", "import", file, "--passphrase", input="one\ny\n")
     assert _pool(other) == pool
     home("keys", "pool", "export", pool["key"], file, code=1)
     home("keys", "pool", "export", pool["fingerprint"][:11], tmp_path / "again.pem")
@@ -153,7 +154,7 @@ def test_refused_lines_are_told_by_number_and_the_others_are_published(home, tmp
 
 
 def test_a_post_is_signed_for_the_pools_that_were_chosen(home, tmp_path):
-    home("keys", "pool", "new")
+    home("keys", "pool", "new", "--yes")
     pool = _pool(home)["key"]
     file = tmp_path / "posts.jsonl"
     for name, options in (("all", ()), ("one", ("--pool", pool)), ("none", ("--no-pool",))):
@@ -207,8 +208,8 @@ def test_text_of_strangers_cannot_steer_the_terminal(home, tmp_path):
 
 
 def test_peers_are_added_by_id_listed_and_forgotten(home):
-    home("peers", "add", "other.example", "http://127.0.0.1:1")
-    home("peers", "add", "silent.example")
+    home("peers", "add", "other.example", "http://127.0.0.1:1", "--yes")
+    home("peers", "add", "silent.example", "--yes")
     home("peers", "add", "node.example", code=1)
     home("peers", "add", "http://127.0.0.1:1", "http://127.0.0.1:1", code=2)
     result = home("peers", "add", "127.0.0.1:8470", code=2)
@@ -221,6 +222,16 @@ def test_peers_are_added_by_id_listed_and_forgotten(home):
     home("peers", "forget", "silent.example", input="n\n", code=1)
     home("peers", "forget", "silent.example", "--yes")
     home("peers", "show", "silent.example", code=1)
+
+
+def test_before_a_typed_id_is_a_peer_it_is_said_that_its_first_key_will_be_pinned(home):
+    for answer in ("n\n", ""):
+        asked = home("peers", "add", "other.example", input=answer, code=1).stderr
+        assert "first key that signs a message under this id" in asked.partition("Add it?")[0]
+        assert json.loads(home("peers", "list", "--json").stdout) == []
+    home("peers", "add", "other.example", input="y\n")
+    moved = home("peers", "add", "other.example", "http://127.0.0.1:1")
+    assert moved.stderr == "", "it was agreed to before"
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8470", "http://2130706433", "http://[::1]"])
@@ -247,8 +258,8 @@ def test_a_node_whose_own_address_is_private_may_call_its_neighbours(tmp_path, m
 
 
 def test_trust_shows_both_fingerprints_before_it_pins(home):
-    key = _pool(home)["key"]
-    home("peers", "add", "other.example")
+    key = PrivateKey.generate().public
+    home("peers", "add", "other.example", "--yes")
     result = home("peers", "trust", "other.example", key, input="n\n", code=1)
     assert "then: " in result.stderr
     assert json.loads(home("peers", "show", "other.example", "--json").stdout)["keys"] == []

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from replicator.cli.configuration import configuration
 from replicator.limits import Limits
-from replicator.settings import _TYPES, load_settings
+from replicator.settings import _CHOICES, _TYPES, load_settings
 
 _COMMENTED = re.compile(r"^# (\w+ = .+|\[limits\])$", re.MULTILINE)
 
@@ -31,3 +31,12 @@ def test_every_setting_and_limit_is_there_and_right_when_its_comment_is_taken_aw
 def test_a_value_with_quotes_and_line_ends_stays_one_value():
     odd = 'a"b\\c\nd = 1\x7f'
     assert tomllib.loads(configuration("n", {"address": odd}))["address"] == odd
+
+
+def test_every_word_that_a_setting_may_have_is_explained():
+    text = configuration("node.example", {})
+    for name, words in _CHOICES.items():
+        if name == "get":  # explained with pull
+            continue
+        (comment,) = re.findall(rf"\n\n((?:# .*\n)+?)# {name} = ", text)
+        assert set(words) <= set(re.findall(r"\w+", comment)), name

@@ -95,3 +95,10 @@ def test_the_table_of_settings_tells_the_defaults():
     assert {fields[name].default for name in ("pull", "get", "put")} == {"pool"}
     sizes = [fields[name].default for name in ("answers_processes", "lanes_threads")]
     assert told["`answers_processes`, `lanes_threads`"] == ", ".join(map(str, sizes))
+
+
+def test_a_pause_is_nowhere_said_to_keep_a_peer_out():
+    runbook = " ".join((PROJECT / "deploy/README.md").read_text().split())
+    assert "nor does `pause`: that stops our own calls only" in runbook
+    helped = CliRunner().invoke(root, ["posts", "block", "--help"]).stdout
+    assert "does not change that: it stops this node's own calls" in " ".join(helped.split())
