@@ -134,10 +134,14 @@ def supervisor(tmp_path):
     eventually(
         lambda: len(process_tree.descendants(process.pid)) >= 4, "three children and a grandchild"
     )
+    everything = process_tree.descendants(process.pid)
     yield process
+    everything += process_tree.descendants(process.pid)
     process.kill()
     process.wait()
     process.stdout.close()
+    # a child's own child is nobody's to end where the supervisor was killed
+    process_tree.kill([one for one in everything if process_tree.is_alive(one)])
 
 
 def _children_of(process):
