@@ -31,6 +31,9 @@ class Limits:
     """Refs, models or ids in one message: enough that one message's overhead is noise."""
     json_depth_max: int = 32
     """Nesting of a document; protocol 1.0 needs 6, an extension may need more."""
+    document_parts_max: int = 64_000
+    """Values of one document, counted before anything is built of them: 150,000 empty ones fit in
+    a message, and reading them costs half a second. 500 posts with 64 tags each have 50,000."""
     header_bytes_max: int = 16 * 1024
     """All header fields of a request; 8 signatures and their keys need 3 kB."""
     envelope_signatures_max: int = 8
@@ -63,8 +66,9 @@ class Limits:
     """How long one holder may keep others from fetching the same digest."""
     slice_seconds: float = 8.0
     """How long one task works for one peer before it lets others in."""
-    work_body_seconds: int = 60
-    """How long a request body waits in Redis for its worker."""
+    work_body_seconds: int = 16
+    """How long a request body waits in Redis for its worker: as long as its gateway waits for the
+    reply, and a second. Later nobody hears the answer, and working it out would delay others'."""
     doorbell_seconds: int = 30
     """After this long an unanswered doorbell may be rung again (its message was lost)."""
     visibility_seconds: int = 30
@@ -105,6 +109,10 @@ class Limits:
     """Requests one node may make at once after a quiet time: three seconds of the fastest."""
     quota_buckets_max: int = 20_000
     """Nodes whose quotas are being used up; a bucket has 150 bytes in Redis."""
+    peer_open_requests_max: int = 8
+    """Requests of one node that one gateway has under way: a peer that is well has one of each
+    kind (lane, fetch, pull, repair, roster). What one member sends may take a worker half a second
+    each; so many of them delay others by seconds, and no more."""
     gateway_threads: int = 8
     """Threads that check envelopes and ask Redis; two cores are busy with four."""
     local_body_bytes_max: int = 4 * 1024 * 1024
@@ -293,6 +301,9 @@ class Limits:
             ),
             "2 roster_renewal <= roster_kept": (
                 2 * self.roster_renewal_seconds <= self.roster_kept_seconds
+            ),
+            "items * (post_tags + 32) <= document_parts": (
+                self.items_max * (self.post_tags_max + 32) <= self.document_parts_max
             ),
             "summary_items >= 16": self.summary_items_max >= 16,
             "node_keys <= pins_per_node": self.node_keys_max <= self.pins_per_node_max,

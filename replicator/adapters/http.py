@@ -115,7 +115,8 @@ class HttpTransport:
             finally:
                 if not response.closed:
                     response.close()
-        except (HTTPError, OSError, http.client.HTTPException, UnicodeError) as error:
+        except (HTTPError, OSError, http.client.HTTPException, ValueError) as error:
+            # ValueError: a name that cannot be encoded; a chunk of negative size
             raise PeerUnavailable(
                 f"no answer from {url[:_REASON_CHARS_MAX]}: {_reason(error)}"
             ) from error

@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from replicator.errors import ErrorCode, Refusal, Unavailable
-from replicator.gateway.bounds import RETRY_SECONDS
+from replicator.gateway.bounds import RETRY_SECONDS, Rates
 from replicator.node import admission
 from replicator.node.admission import Admitted, Refused
 from replicator.node.context import Node
@@ -23,8 +23,17 @@ from replicator.protocol.compression import inflate
 
 log = structlog.get_logger(__name__)
 
-_NOT_NOTED: Final = frozenset({ErrorCode.STALE, ErrorCode.REPLAYED, ErrorCode.BUSY})
-"""Refusals that a healthy peer meets by itself; the operator has nothing to do about them."""
+_NOT_NOTED: Final = frozenset(
+    # what a healthy peer meets by itself: the operator has nothing to do about these
+    {ErrorCode.STALE, ErrorCode.REPLAYED, ErrorCode.BUSY}
+    # what anybody can cause under any name
+    | {ErrorCode.UNKNOWN_SENDER}
+)
+"""Refusals of which no record is kept."""
+_NOTED_PER_SECOND: Final = 1 / 60
+_NOTED_AT_ONCE: Final = 3
+"""Records of one sender and code: also a stranger can sign in a peer's name (`key-changed`), and
+must not push out what was found of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class Door:
     def __init__(self, node: Node, gateway: str) -> None:
         self._node = node
         self._gateway = gateway
+        self._noted = Rates(_NOTED_PER_SECOND, _NOTED_AT_ONCE, node.limits.addresses_max)
 
     def admit(self, request: Request) -> Receipt | Reply:
         """Check a request and store it for its worker; a `Reply` is what it is refused with."""
@@ -84,10 +94,19 @@ class Door:
             return Refused(busy(error), asker_of(receipt))
         return None if entry else admission.refused_entry(entry, receipt)
 
+    def forget(self, token: str) -> None:
+        """Drop what was stored of a request that nobody waits for; elsewhere it goes by itself."""
+        with suppress(Unavailable):
+            self._node.work.forget_request(token)
+
     def _note(self, refused: Refused) -> None:
         """Keep what a verified sender was refused; the words of strangers are not worth keeping."""
         refusal, asker = refused.refusal, refused.asker
         if asker is None or refusal.code in _NOT_NOTED:
+            return
+        if asker.node_id == self._node.identity.node_id:  # nobody who has this name asks here
+            return
+        if not self._noted.allows(f"{asker.node_id} {refusal.code}", self._node.clock.monotonic()):
             return
         now = self._node.clock.now()
         log.debug("gateway.refused", sender=asker.node_id, code=refusal.code)

@@ -4,7 +4,8 @@ A request is checked in the order of the checks' cost: rate of its sender, heade
 of its address, room, body; then, in a thread, envelope, pin, nonce and the sender's rate at all
 gateways (`replicator.node.admission`). Only then a worker hears of it. The request is held open by
 a future until the worker's reply arrives, its deadline passes (``busy``), or the client goes away;
-each of these frees all it held.
+each of these frees all it held, here and in Redis. Of one proved sender a few are under way at a
+time, whatever its rate: what a request costs a worker is the sender's choice.
 
 Answers made before the signature was verified are complete answer documents in the type of the
 request, but unsigned. Nothing of a request's body or headers is logged.
@@ -41,7 +42,7 @@ from replicator.gateway.asgi import (
 from replicator.gateway.bounds import RETRY_SECONDS, AddressRates, InFlight, Rates, address_group
 from replicator.gateway.door import Door, Request, asker_of, busy
 from replicator.gateway.pages import Pages
-from replicator.gateway.waiting import Publisher, Turns, Waiting
+from replicator.gateway.waiting import Places, Publisher, Turns, Waiting
 from replicator.node.admission import Refused, refuse
 from replicator.node.context import Node
 from replicator.node.ports import Receipt, Reply, Ring
@@ -71,6 +72,7 @@ class SyncApp:
             limits.peer_burst_requests_max,
             limits.addresses_max,
         )
+        self._senders = Places(limits.peer_open_requests_max)
         self._turns = Turns(max(1, limits.gateway_threads // 2))
         self._node = node
         self._waiting = waiting
@@ -182,13 +184,21 @@ class SyncApp:
             raise busy(TimeoutError("admission took too long")) from None
         if isinstance(admitted, Reply):
             return admitted
+        answered = False
         try:
-            return await self._hold(admitted, len(request.body), end, receive)
-        except (TimeoutError, Unavailable) as error:
-            refused = Refused(busy(error), asker_of(admitted))
+            with self._senders.take(admitted.sender):
+                reply = await self._hold(admitted, len(request.body), end, receive)
+            answered = True
+            return reply
+        except (TimeoutError, Unavailable, Refusal) as error:
+            refusal = error if isinstance(error, Refusal) else busy(error)
+            refused = Refused(refusal, asker_of(admitted))
             return await loop.run_in_executor(
                 self._executor, self._door.refuse, refused, admitted.media_type
             )
+        finally:
+            if not answered:  # before its room is given back: it is in Redis still
+                await loop.run_in_executor(self._executor, self._door.forget, admitted.token)
 
     async def _hold(self, receipt: Receipt, size: int, end: float, receive: Receive) -> Reply:
         """Ring for a worker and wait for its reply.

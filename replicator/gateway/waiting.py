@@ -6,13 +6,14 @@ its late reply is dropped.
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager, contextmanager
 from typing import Final
 
-from replicator.errors import BrokerUnavailable
+from replicator.errors import BrokerUnavailable, ErrorCode, Refusal
+from replicator.gateway.bounds import RETRY_SECONDS
 from replicator.node.ports import Doorbell, Reply, Ring
 
 RINGS_MAX: Final = 100
@@ -83,6 +84,42 @@ class Turns:
                 self._gates[name] = gate, users
             else:
                 del self._gates[name]
+
+
+class Places:
+    """Counts what is under way by name; of one name there may be so many, and no more wait.
+
+    Args:
+        each_max: of one name.
+    """
+
+    def __init__(self, each_max: int) -> None:
+        self._each_max = each_max
+        self._taken: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    @contextmanager
+    def take(self, name: str) -> Iterator[None]:
+        """Have a place for as long as the context lasts.
+
+        Raises:
+            Refusal: ``busy`` where all of this name are taken.
+        """
+        if self._taken[name] >= self._each_max:
+            raise Refusal(
+                ErrorCode.BUSY,
+                "too many requests of this sender are under way",
+                retry_after=RETRY_SECONDS,
+            )
+        self._taken[name] += 1
+        try:
+            yield
+        finally:
+            self._taken[name] -= 1
+            if not self._taken[name]:
+                del self._taken[name]
 
 
 class Publisher:

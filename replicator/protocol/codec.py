@@ -37,6 +37,10 @@ _DECODERS: Final[Mapping[str, Callable[[bytes, int], Tree]]] = {
     JSON: json_codec.decode,
     XML: xml_codec.decode,
 }
+_COUNTS: Final[Mapping[str, Callable[[bytes], int]]] = {
+    JSON: json_codec.count_parts,
+    XML: xml_codec.count_parts,
+}
 _ENCODERS: Final[Mapping[str, Callable[[Mapping[str, Any]], bytes]]] = {
     JSON: json_codec.encode,
     XML: xml_codec.encode,
@@ -66,8 +70,11 @@ def decode(media_type: str, data: bytes, limits: Limits) -> Tree:
     Args:
         media_type: `JSON` or `XML`, as `media_type_of` gives it.
         data: the body, decompressed.
-        limits: its ``json_depth_max`` bounds the nesting, in XML too.
+        limits: its ``json_depth_max`` and ``document_parts_max`` bound the nesting and the number
+            of values, in XML too.
     """
+    if _COUNTS[media_type](data) > limits.document_parts_max:
+        raise Malformed(f"the document has more than {limits.document_parts_max} parts")
     return _DECODERS[media_type](data, limits.json_depth_max)
 
 

@@ -97,6 +97,11 @@ def decode(data: bytes, depth_max: int) -> Tree:
     return tree
 
 
+def count_parts(data: bytes) -> int:
+    """Return how many elements a document has at least: text has no such bracket."""
+    return data.count(b"<") - data.count(b"</")
+
+
 def encode(tree: Mapping[str, Any]) -> bytes:
     """Return ``tree`` as XML, without white space between elements.
 

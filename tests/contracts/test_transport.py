@@ -314,6 +314,7 @@ def test_a_large_answer_of_a_node_may_be_about_what_it_was_asked_for(
                      id="cut off headers"),
         pytest.param(sending(_CHUNKED + b"5\r\nab", then_close=True), id="cut off chunk"),
         pytest.param(sending(_CHUNKED + b"zz\r\nab\r\n"), id="a chunk of no size"),
+        pytest.param(sending(_CHUNKED + b"-5\r\nab\r\n"), id="a chunk of negative size"),
         pytest.param(sending(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200 + b"\r\n"),
                      id="too many headers"),
         pytest.param(answering(b"", "Location: /elsewhere", status="302 Found"), id="redirect"),

@@ -150,3 +150,11 @@ def test_a_clock_that_was_put_back_shuts_nobody_out(make_work: MakeWork) -> None
     for n in range(3):
         assert work.admit(receipt(f"t{n}"), f"nonce-{n}", b"", NOW)
     assert work.admit(receipt("t4"), "nonce-4", b"", NOW - 3_600_000)
+
+
+def test_a_request_that_nobody_waits_for_is_gone_and_its_nonce_stays_used(work: WorkState) -> None:
+    work.admit(receipt("t1"), "n", b"body", NOW)
+    work.forget_request("t1")
+    assert work.take_request("t1") is None
+    assert work.admit(receipt("t2"), "n", b"body", NOW).replayed
+    work.forget_request("t1")

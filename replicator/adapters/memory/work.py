@@ -92,6 +92,11 @@ class MemoryWorkState(MemoryRates, MemoryFetchQueue, MemoryLooks, MemoryMalforme
         return None if stored is None else stored[1:]
 
     @exclusive
+    def forget_request(self, token: str) -> None:
+        """Drop a stored request whose gateway waits no longer."""
+        self._requests.pop(token, None)
+
+    @exclusive
     def reply(self, gateway: str, reply: Reply) -> None:
         """Hand an answer to the gateway that waits for it and drop the stored request."""
         waiting = deque[Reply](maxlen=self._limits.answers_in_flight_max)

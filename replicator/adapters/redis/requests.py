@@ -69,6 +69,10 @@ class RequestWork:
         receipt = unpack(packed, Receipt)
         return None if receipt is None else (receipt, body)
 
+    def forget_request(self, token: str) -> None:
+        """Drop a stored request whose gateway waits no longer."""
+        self._server.command("DEL", self._keys.request(token))
+
     def reply(self, gateway: str, reply: Reply) -> None:
         """Hand an answer to the gateway that waits for it and drop the stored request."""
         keys = [self._keys.replies(gateway), self._keys.request(reply.token)]

@@ -177,6 +177,9 @@ class WorkState(MalformedWork, RateWork, LookWork, Protocol):
     def take_request(self, token: str) -> tuple[Receipt, bytes] | None:
         """Return a stored request, leaving it for a redelivered task; None: expired or answered."""
 
+    def forget_request(self, token: str) -> None:
+        """Drop a stored request whose gateway waits no longer: its worker finds it gone."""
+
     def reply(self, gateway: str, reply: Reply) -> None:
         """Hand an answer to the gateway that waits for it and drop the stored request."""
 

@@ -38,7 +38,11 @@ def process(tmp_path, own_server):
 def patient(tmp_path, own_server):
     """A gateway that waits for a worker as long as one needs to start on a busy machine."""
     limits = {"answer_seconds": 50, "peer_call_seconds": 55, "lease_seconds": 60}
-    limits |= {"work_body_seconds": 60, "peer_burst_requests_max": 2 * HELD}
+    limits |= {
+        "work_body_seconds": 60,
+        "peer_burst_requests_max": 2 * HELD,
+        "peer_open_requests_max": HELD,
+    }
     settings = make_home(tmp_path / "home", "here.example", own_server.url, limits=limits)
     with gateway_process(settings, tmp_path / "log") as it:
         yield it

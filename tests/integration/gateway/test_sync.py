@@ -5,15 +5,18 @@ import gzip
 import json
 import socket
 import threading
+from contextlib import ExitStack
 
 import pytest
 
 from replicator.node.identity import Identity
+from replicator.node.ports import RefusalRecord
 from replicator.protocol import codec, envelope, node_document
 from replicator.protocol.ids import NodeId
 from replicator.protocol.signing import PrivateKey
 from tests.support.gateway import (
     PULL,
+    SENDER,
     call,
     limits_with,
     make_node,
@@ -22,6 +25,7 @@ from tests.support.gateway import (
 from tests.support.waiting import eventually
 
 TYPES = (codec.JSON, codec.XML)
+_GENEROUS = limits_with(peer_burst_requests_max=1000, peer_open_requests_max=1000)
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def gateway(tmp_path):
 @pytest.fixture
 def generous(tmp_path):
     """A gateway that lets one sender ask as much as it likes."""
-    with running(make_node(tmp_path, limits_with(peer_burst_requests_max=1000))) as it:
+    with running(make_node(tmp_path, _GENEROUS)) as it:
         yield it
 
 
@@ -132,14 +136,26 @@ def test_a_body_that_was_changed_on_the_way_is_refused(gateway):
     assert gateway.node.doorbell.take() == []
 
 
-def test_a_stranger_is_refused_signed_and_noted(gateway):
+def test_a_stranger_is_refused_signed_and_leaves_no_record(gateway):
     stranger = Identity(NodeId("stranger.example"), (PrivateKey.generate(),))
     got = gateway.post(*gateway.signed(sender=stranger))
     assert (got.status, got.tree["code"]) == (403, "unknown-sender")
     assert got.is_signed
-    assert [(r.sender, r.code) for r in gateway.node.work.refusals(10)] == [
-        ("stranger.example", "unknown-sender")
-    ]
+    # nor who calls itself as this node is called
+    impostor = Identity(gateway.node.identity.node_id, (PrivateKey.generate(),))
+    assert gateway.post(*gateway.signed(sender=impostor)).status == 403
+    assert gateway.node.work.refusals(10) == []
+
+
+def test_who_signs_in_a_peers_name_pushes_no_other_record_out(gateway):
+    gateway.node.work.note_refusal(RefusalRecord(1, NodeId("other.example"), "forbidden", "found"))
+    impostor = Identity(SENDER.node_id, (PrivateKey.generate(),))
+    gateway.node.store.pin(SENDER.node_id, SENDER.public_node_keys, "pool", 1)
+    for _ in range(20):
+        got = gateway.post(*gateway.signed(sender=impostor))
+        assert got.tree["code"] == "key-changed"
+    codes = [record.code for record in gateway.node.work.refusals(100)]
+    assert codes == ["key-changed"] * 3 + ["forbidden"]
 
 
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/json; charset=latin-1"])
@@ -207,6 +223,8 @@ def test_a_client_that_leaves_frees_what_it_held(gateway):
         eventually(lambda: len(gateway.gateway._waiting) == 1, "it waits")
     eventually(lambda: in_flight(gateway) == (0, 0), "all is given back")
     assert len(gateway.gateway._waiting) == 0
+    (ring,) = gateway.node.doorbell.take()
+    assert gateway.node.work.take_request(ring.token) is None, "its body is not kept either"
     with gateway.worker():  # a late answer is nobody's, and the next request is served
         assert gateway.post(*gateway.signed()).status == 200
 
@@ -220,6 +238,23 @@ def test_more_requests_than_may_be_open_are_busy(tmp_path):
             got = it.post(*it.signed())
         assert (got.status, got.tree["code"]) == (503, "busy")
         assert not got.is_signed
+
+
+def test_of_one_sender_few_requests_are_under_way_and_others_are_served(tmp_path):
+    limits = limits_with(peer_open_requests_max=2)
+    other = Identity(NodeId("other.example"), (PrivateKey.generate(),), SENDER.pool_keys)
+    with running(make_node(tmp_path, limits)) as it, ExitStack() as stack:
+        for _ in range(2):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", it.sync_port)))
+            client.sendall(raw_request(*it.signed()))
+        eventually(lambda: len(it.gateway._waiting) == 2, "both wait")
+        got = it.post(*it.signed())
+        assert (got.status, got.tree["code"]) == (503, "busy")
+        assert got.is_signed
+        tokens = [ring.token for ring in it.node.doorbell.take()]
+        assert len(tokens) == 2, "no worker heard of the third"
+        with it.worker():
+            assert it.post(*it.signed(sender=other)).status == 200
 
 
 def test_compressed_bodies_take_the_room_of_what_they_inflate_to(tmp_path):

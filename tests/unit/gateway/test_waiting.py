@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from replicator.adapters.memory.doorbell import MemoryDoorbell
-from replicator.errors import BrokerUnavailable, PeerUnavailable
-from replicator.gateway.waiting import RINGS_MAX, Publisher, Waiting
+from replicator.errors import BrokerUnavailable, PeerUnavailable, Refusal
+from replicator.gateway.waiting import RINGS_MAX, Places, Publisher, Waiting
 from replicator.node.ports import Reply, Ring
 
 
@@ -127,3 +127,16 @@ def test_a_broker_that_is_away_fails_the_requests_of_that_call_and_no_later_ones
         assert not second.done()
 
     run(main)
+
+
+def test_of_one_name_so_many_are_under_way_and_no_name_is_remembered():
+    places = Places(2)
+    with places.take("a"), places.take("a"):
+        with pytest.raises(Refusal, match="under way") as refused, places.take("a"):
+            pass
+        assert (refused.value.code, refused.value.retry_after) == ("busy", 1)
+        with places.take("b"):
+            assert len(places) == 2
+    with places.take("a"):
+        pass
+    assert len(places) == 0

@@ -332,3 +332,40 @@ def test_a_note_for_a_person_is_made_fit_for_a_document(media_type):
     error = codec.read_answer(through(media_type, codec.answer_tree(answer)), PutAnswer)
     assert error.message.startswith("\ufffd\ufffd\ufffdm")
     assert len(error.message) == codec.NOTE_CHARS_MAX
+
+
+PARTS = 500 * (64 + 32)
+"""As few as may be set."""
+
+
+@pytest.mark.parametrize(
+    ("media_type", "document"),
+    [
+        (codec.JSON, b'{"a":[%s]}' % b",".join([b"[]"] * PARTS)),
+        (codec.JSON, b'{"a":[%s]}' % b",".join([b'"x"'] * (PARTS + 1))),
+        (codec.JSON, b"[" * (PARTS + 1)),
+        (codec.XML, b"<request>%s</request>" % (b"<item/>" * PARTS)),
+        (codec.XML, b"<request>%s</request>" % (b"<item>x</item>" * PARTS)),
+    ],
+)
+def test_a_document_of_too_many_parts_is_refused_before_it_is_read(media_type, document):
+    limits = Limits(document_parts_max=PARTS)
+    with pytest.raises(Malformed, match=f"more than {PARTS} parts"):
+        codec.decode(media_type, document, limits)
+
+
+def test_marks_in_texts_are_no_parts():
+    limits = Limits(document_parts_max=PARTS)
+    text = ',[{\\"' * 9_000
+    tree = {"status": "success", "cursor": text, "more": False}
+    for media_type in (codec.JSON, codec.XML):
+        assert codec.decode(media_type, codec.encode(media_type, tree), limits) == tree
+
+
+def test_the_fullest_message_that_is_allowed_is_read():
+    limits = Limits()
+    tags = [f"{number:x}" for number in range(limits.post_tags_max)]
+    items = [{"id": "n/1", "tags": tags} for _ in range(limits.items_max)]
+    tree = {"status": "success", "models": items}
+    for media_type in (codec.JSON, codec.XML):
+        assert codec.decode(media_type, codec.encode(media_type, tree), limits) == tree
