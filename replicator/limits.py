@@ -12,6 +12,7 @@ PROTOCOL_FLOOR: Final = {
     "message_bytes_max": 1024 * 1024,
     "post_bytes_max": 256 * 1024,
     "items_max": 500,
+    "document_parts_max": 48_000,
 }
 """What every node of protocol 1.0 accepts at least; larger limits are announced."""
 

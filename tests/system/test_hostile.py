@@ -6,6 +6,7 @@ and every row that is not a bounded record of evidence (`EVIDENCE`; in Valkey th
 stay as they are.
 """
 
+import json
 import secrets
 import sqlite3
 import time
@@ -69,9 +70,14 @@ LIMITS = {
     "keep_alive_seconds": 2,
     "peer_requests_per_second": 100_000,
     "peer_burst_requests_max": 100_000,
+    "peer_open_requests_max": 1_000,
 }
-EVIDENCE = {"quarantine", "equivocation", "equivocator"}
-"""Tables of what others did; each is bounded by limits of its own."""
+EVIDENCE = {
+    "quarantine": "quarantine_posts_max",
+    "equivocation": "equivocations_max",
+    "equivocator": "equivocators_max",
+}
+"""Tables of what others did, each with the limit of its rows."""
 OF_POSTS = {
     *("post", "post_tag", "post_pool", "change", "log", "decision"),
     *("reconciled", "summary", "origin"),
@@ -117,13 +123,17 @@ def test_hostile_inputs_have_their_answers_and_leave_nothing_behind(
 ) -> None:
     before = dump(node)
     one_pass(arena)  # the warm-up
-    warm, memory = dump(node), memory_bytes(node)
+    warm, memory, lives = dump(node), memory_bytes(node), processes_of(node)
     assert_only_allowed_posts_came(before, warm)
+    keys = key_files(node)
     for _ in range(PASSES):
         one_pass(arena)
         assert dump(node) == warm
+    assert processes_of(node) == lives, "a process ended, and was started again"
     grown = memory_bytes(node) - memory
     assert grown < MEMORY_BYTES_MAX, f"{grown} bytes more"
+    assert key_files(node) == keys
+    assert_evidence_is_bounded(node)
     assert_refusals_are_bounded(node)
     assert_a_member_is_served(node, arena)
 
@@ -155,7 +165,7 @@ def dump(node: DemoNode) -> Dump:
         names = {name for (name,) in named if not name.startswith("sqlite_")}
         return {
             name: sorted(connection.execute(f'SELECT * FROM "{name}"'), key=repr)  # noqa: S608  # our own tables
-            for name in sorted(names - EVIDENCE - OF_UPKEEP)
+            for name in sorted(names - EVIDENCE.keys() - OF_UPKEEP)
         }
 
 
@@ -167,6 +177,30 @@ def assert_only_allowed_posts_came(before: Dump, after: Dump) -> None:
     allowed = {one.name for one in CASES if (200, "stored") in one.expected}
     came = len(after["post"]) - len(before["post"])
     assert 0 < came <= len(allowed)
+
+
+def processes_of(node: DemoNode) -> tuple[set[int], dict[str, int]]:
+    """Return the ids of all processes of the node, and how often each child was started."""
+    state = json.loads((node.site.home / "run" / "up.json").read_text())
+    starts = {name: child["starts"] for name, child in state["children"].items()}
+    return {process.pid for process in node.processes()}, starts
+
+
+def key_files(node: DemoNode) -> dict[str, bytes]:
+    """Return the files of keys with what stands in them."""
+    return {path.name: path.read_bytes() for path in (node.site.home / "keys").iterdir()}
+
+
+def assert_evidence_is_bounded(node: DemoNode) -> None:
+    """Check that records of what others did are no more than the limits say."""
+    limits = load_settings(node.site.home, {}).limits
+    path, found = Path(node.site.home) / "replicator.db", 0
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        for name, limit in EVIDENCE.items():
+            ((count,),) = connection.execute(f'SELECT count(*) FROM "{name}"')  # noqa: S608  # our own tables
+            assert count <= getattr(limits, limit), name
+            found += count
+    assert found, "the inputs leave evidence"
 
 
 def assert_refusals_are_bounded(node: DemoNode) -> None:

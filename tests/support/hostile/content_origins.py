@@ -188,7 +188,12 @@ CASES = of_kind(
             (200, ",".join(["known"] * 500)),
         ),
         case("501 posts", lambda a: put(a, *([a.posts[0]] * 501)), TOO_LARGE),
-        case("100,000 items that are no posts", lambda a: put(a, *([0] * 100_000)), TOO_LARGE),
+        case("50,000 items that are no posts", lambda a: put(a, *([0] * 50_000)), TOO_LARGE),
+        case(
+            "100,000 items that are no posts",
+            lambda a: put(a, *([0] * 100_000)),
+            (400, "malformed"),
+        ),
         case(
             "500 items that are no posts",
             lambda a: put(a, *([0] * 500)),

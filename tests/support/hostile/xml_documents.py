@@ -151,8 +151,9 @@ _TEXTS: dict[str, tuple[str | bytes, tuple[int, str]]] = {
     "300,000 opened elements": ("<request>" + "<x>" * 300_000, MALFORMED),
     "a text of 900,000 characters": (_more(f"<x>{'x' * 900_000}</x>"), SUCCESS),
     "a name of 60,000 characters": (_more(f"<{'x' * 60_000}/>"), MALFORMED),
-    "80,000 members": (_more("".join(f"<x{n}/>" for n in range(80_000))), SUCCESS),
-    "100,000 items": (_more(f"<x>{'<item/>' * 100_000}</x>"), SUCCESS),
+    "60,000 members": (_more("".join(f"<x{n}/>" for n in range(60_000))), SUCCESS),
+    "80,000 members": (_more("".join(f"<x{n}/>" for n in range(80_000))), MALFORMED),
+    "100,000 items": (_more(f"<x>{'<item/>' * 100_000}</x>"), MALFORMED),
     "a mebibyte": (_more(f"<x>{'x' * 1024 * 1024}</x>"), (413, "too-large")),
     # members
     "type twice": (_more("<type>pull</type>"), MALFORMED),
