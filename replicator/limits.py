@@ -85,13 +85,25 @@ class Limits:
     scan_rows_max: int = 20_000
     """Change-log entries one pull page may look at before it answers with `more`."""
     answers_in_flight_max: int = 1_000
-    """Requests one gateway holds open; more are answered `busy`."""
+    """Complete requests one gateway holds open; more are answered `busy`."""
     in_flight_bytes_max: int = 64 * 1024 * 1024
-    """Request bodies that one gateway holds in memory or in Redis."""
+    """Request bodies that one gateway holds in memory or in Redis, with the pipelined requests and
+    the unread answers that its connections for peers keep."""
 
     # Gateway
     connections_max: int = 2_000
     """Open connections per listener: all requests in flight, and as many idle ones."""
+    address_share: float = 0.25
+    """Of connections, open requests, arriving ones and bytes in flight, what one address may have:
+    no single one shuts out the others. None holds for a proxy on this machine; set 1 for another
+    proxy, so that all peers behind it together may have everything."""
+    pipelined_requests_max: int = 512
+    """Requests that wait on one connection for the answer to an earlier one; with more it ends. One
+    read of 256 kB brings 290 small signed ones, but 10,000 of the shortest, with 3 kB each here."""
+    unread_seconds: float = 10.0
+    """Until a client that has an answer to take has taken some of it, or the connection ends."""
+    unread_bytes_per_second: int = 4_096
+    """What a client takes at least while it is slow: 1 MiB within about four minutes."""
     header_seconds: float = 5.0
     """Until the header of a request is complete; nobody may hold a connection with less."""
     body_seconds: float = 10.0
@@ -286,6 +298,12 @@ class Limits:
             ),
             "answers_in_flight <= connections": self.answers_in_flight_max <= self.connections_max,
             "message_bytes <= in_flight_bytes": self.message_bytes_max <= self.in_flight_bytes_max,
+            "0 < address_share <= 1": 0 < self.address_share <= 1,
+            "message_bytes <= address_share of in_flight_bytes": (
+                self.message_bytes_max <= self.address_share * self.in_flight_bytes_max
+            ),
+            "pipelined_requests >= 1": self.pipelined_requests_max >= 1,
+            "unread_seconds > 0": self.unread_seconds > 0,
             "sweep <= 5 days (its turn is kept for a week)": self.sweep_seconds <= 432_000,
             "retry_base <= retry_cap": self.retry_base_seconds <= self.retry_cap_seconds,
             "refused_base, malformed_base <= misfit_cap": (

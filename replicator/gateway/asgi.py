@@ -65,7 +65,7 @@ def read_headers(scope: Scope, bytes_max: int) -> dict[str, str]:
 async def read_body(
     receive: Receive, headers: Mapping[str, str], hold: Hold, *, bytes_max: int, seconds: float
 ) -> bytes:
-    """Read a whole body, counting it into ``hold`` as it comes.
+    """Read a whole body, counting it into ``hold`` as it comes, and as complete when it is.
 
     Args:
         bytes_max: bytes accepted; checked against Content-Length first, then while reading.
@@ -97,6 +97,7 @@ async def read_body(
                 chunks.append(chunk)
     except TimeoutError:
         raise Refusal(ErrorCode.MALFORMED, f"no complete body within {seconds} seconds") from None
+    hold.complete()
     return b"".join(chunks)
 
 

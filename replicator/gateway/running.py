@@ -16,6 +16,7 @@ import structlog
 import uvicorn
 
 from replicator.errors import PeerUnavailable
+from replicator.gateway.bounds import InFlight, shared_room
 from replicator.gateway.changes import EndWatch
 from replicator.gateway.connection import Config
 from replicator.gateway.local import LocalApp
@@ -74,13 +75,29 @@ class Gateway:
         self._local_threads = ThreadPoolExecutor(_LOCAL_THREADS, "gateway-local")
         self._waiting = Waiting()
         self._watch = EndWatch(node.store, self._local_threads)
-        self._sync = SyncApp(node, self._waiting, name, self._sync_threads)
+        in_flight = InFlight(
+            limits.answers_in_flight_max, limits.in_flight_bytes_max, limits.address_share
+        )
+        self._sync = SyncApp(node, self._waiting, name, self._sync_threads, in_flight)
         self._local = LocalApp(node, guard, self._watch, self._local_threads)
         self._sync_listener = Listener(
-            Config(self._sync, limits, body_bytes_max=limits.message_bytes_max)
+            Config(
+                self._sync,
+                limits,
+                body_bytes_max=limits.message_bytes_max,
+                connections=shared_room(limits.connections_max, limits.address_share),
+                kept_bytes=in_flight.bytes,
+            )
         )
         self._local_listener = Listener(
-            Config(self._local, limits, body_bytes_max=limits.local_body_bytes_max)
+            Config(
+                self._local,
+                limits,
+                body_bytes_max=limits.local_body_bytes_max,
+                # the board application is one address, and nobody else is there
+                connections=shared_room(limits.connections_max, 1.0),
+                kept_bytes=shared_room(limits.in_flight_bytes_max, 1.0),
+            )
         )
 
     async def run(

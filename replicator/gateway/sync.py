@@ -64,7 +64,9 @@ _METHODS: Final = {
 class SyncApp:
     """The ASGI application of the sync listener; `run` must run beside it."""
 
-    def __init__(self, node: Node, waiting: Waiting, gateway: str, executor: Executor) -> None:
+    def __init__(
+        self, node: Node, waiting: Waiting, gateway: str, executor: Executor, in_flight: InFlight
+    ) -> None:
         limits = node.limits
         self._busy = prepared_busy(node)
         self._claims = Rates(
@@ -80,7 +82,7 @@ class SyncApp:
         self._executor = executor
         self._publisher = Publisher(node.doorbell, executor)
         self._pages = Pages(node, executor)
-        self._in_flight = InFlight(limits.answers_in_flight_max, limits.in_flight_bytes_max)
+        self._in_flight = in_flight
         self._rates = AddressRates(
             limits.address_requests_per_second,
             limits.address_burst_requests_max,
@@ -93,8 +95,8 @@ class SyncApp:
 
     @property
     def in_flight(self) -> tuple[int, int]:
-        """Open requests and their bytes."""
-        return self._in_flight.requests, self._in_flight.size
+        """Open requests, and the bytes of these and of those that are still arriving."""
+        return self._in_flight.open.total, self._in_flight.bytes.total
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (ASGI 3, HTTP only)."""
@@ -146,8 +148,7 @@ class SyncApp:
             headers = read_headers(scope, limits.header_bytes_max)
             media_type = codec.media_type_of(headers.get("content-type"))
             _check_encoding(headers)
-            self._count(scope)
-            with self._in_flight.enter() as hold:
+            with self._in_flight.arrive(self._count(scope)) as hold:
                 body = await read_body(
                     receive,
                     headers,
@@ -168,10 +169,12 @@ class SyncApp:
             bug = Refusal(ErrorCode.UNEXPECTED, "an unexpected error; it is logged here")
             return self._door.refuse(Refused(bug), media_type)
 
-    def _count(self, scope: Scope) -> None:
+    def _count(self, scope: Scope) -> str:
+        """Count a request for the rate of its address, and return that."""
         client = scope.get("client")
         address = address_group(client[0] if client else None)
         self._rates.take(address, self._node.clock.monotonic())
+        return address
 
     async def _serve(self, request: Request, receive: Receive, claim: str) -> Reply:
         """Admit a request and hold it until its worker answered; raise `Refusal` or end it."""

@@ -74,8 +74,9 @@ ARRIVING: Final[tuple[Rule[Any], ...]] = (
         _GATE,
         "open-requests",
         ErrorCode.BUSY,
-        "Only so many requests are open at a time.",
+        "Only so many requests are open at a time, and of one address only a share of them.",
         "limits.answers_in_flight_max",
+        "limits.address_share",
     ),
     _at(
         _HTTP,
@@ -95,8 +96,9 @@ ARRIVING: Final[tuple[Rule[Any], ...]] = (
         _HTTP,
         "body-room",
         ErrorCode.BUSY,
-        "All bodies in hand together have at most so many bytes.",
+        "All bodies in hand together have at most so many bytes, those of one address a share.",
         "limits.in_flight_bytes_max",
+        "limits.address_share",
     ),
     _at(
         _ENVELOPE,

@@ -27,6 +27,11 @@ def test_what_every_node_accepts_cannot_be_lowered(name):
         {"batch_bytes_max": 1024 * 1024},
         {"inline_post_bytes_max": 512 * 1024},
         {"retry_base_seconds": 301.0},
+        {"address_share": 0.0},
+        {"address_share": 1.5},
+        {"in_flight_bytes_max": 3 * 1024 * 1024},
+        {"pipelined_requests_max": 0},
+        {"unread_seconds": 0.0},
     ],
 )
 def test_limits_that_contradict_each_other_are_refused(changed):
