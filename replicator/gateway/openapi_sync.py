@@ -65,7 +65,7 @@ _SCHEMAS: Final[dict[str, Schema]] = {
     "Answer": answered({"status": STRING, "protocol": _VERSION, "model": _MODEL}),
     "Refusal": answered(
         {
-            "status": {"enum": ["error", "not-supported"]},
+            "status": {"enum": ["error", "not supported"]},
             "protocol": _VERSION,
             "model": _MODEL,
             "code": {"enum": _CODES},

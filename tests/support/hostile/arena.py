@@ -19,6 +19,7 @@ from replicator.limits import Limits
 from replicator.node.identity import Identity
 from replicator.protocol import codec, envelope
 from replicator.protocol.ids import NodeId
+from tests.support.hostile.described import objection
 
 Steps = Sequence[bytes | float]
 """Bytes to send, and pauses in seconds between them; 0.0 ends our side of the connection."""
@@ -120,7 +121,10 @@ def http(
 
 
 def hear(site: Site, sent: bytes | Steps) -> tuple[int, str]:
-    """Send one input on a connection of its own; return status and word of the answer."""
+    """Send one input on a connection of its own; return status and word of the answer.
+
+    In place of the word: how the answer differs from what OpenAPI says of it, if it does.
+    """
     steps = [sent] if isinstance(sent, bytes) else sent
     with socket.create_connection(("127.0.0.1", site.gateway_port), timeout=5) as connection:
         connection.settimeout(HEARING_SECONDS)
@@ -150,7 +154,9 @@ def _answer(connection: socket.socket) -> tuple[int, str]:
     if not data:
         return CLOSED
     head, _, body = data.partition(b"\r\n\r\n")
-    return int(head.split(b" ", 2)[1]), word(head, body)
+    status = int(head.split(b" ", 2)[1])
+    media_type = (_field(head, b"content-type") or b"").decode()
+    return status, objection(status, media_type, body) or word(head, body)
 
 
 def _is_complete(data: bytes) -> bool:
