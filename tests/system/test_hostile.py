@@ -43,8 +43,10 @@ from tests.support.hostile import (
     xml_documents,
 )
 from tests.support.hostile.arena import Arena, Case, compact, hear
+from tests.support.hostile.holding import HALF, UNREAD, holding, is_heard
 from tests.support.hostile.posts import HEAD, ORIGIN_ID, PLAIN, PUBLISHED, keys_of, put, signed
 from tests.support.live import Voice
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -68,6 +70,9 @@ LIMITS = {
     "header_seconds": 2,
     "body_seconds": 2,
     "keep_alive_seconds": 2,
+    "unread_seconds": 2,
+    "connections_max": 200,
+    "answers_in_flight_max": 100,
     "peer_requests_per_second": 100_000,
     "peer_burst_requests_max": 100_000,
     "peer_open_requests_max": 1_000,
@@ -135,6 +140,19 @@ def test_hostile_inputs_have_their_answers_and_leave_nothing_behind(
     assert key_files(node) == keys
     assert_evidence_is_bounded(node)
     assert_refusals_are_bounded(node)
+    assert_a_member_is_served(node, arena)
+
+
+@pytest.mark.parametrize("data", [b"", HALF, UNREAD], ids=["silent", "half", "unread"])
+def test_one_address_that_holds_what_it_can_shuts_nobody_out(
+    node: DemoNode, arena: Arena, data: bytes
+) -> None:
+    memory = memory_bytes(node)
+    with holding(node.site, data, LIMITS["connections_max"] + 10):
+        assert_a_member_is_served(node, arena)
+        assert not is_heard(node.site)
+        assert memory_bytes(node) - memory < MEMORY_BYTES_MAX
+        eventually(lambda: is_heard(node.site), "what was held is free again")
     assert_a_member_is_served(node, arena)
 
 

@@ -19,11 +19,14 @@ from tests.support.gateway import limits_with
 from tests.support.waiting import eventually
 
 ANSWER = b"a" * 1024 * 1024
+ANSWERS = {"/large": ANSWER, "/medium": b"m" * 60_000}
 REQUEST = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n"
 LAST = b"GET /large HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+MEDIUM = LAST.replace(b"large", b"medium")
+"""Its answer is too short for the application to be told to pause."""
 WAITS = b"GET /waits HTTP/1.1\r\nhost: x\r\n\r\n"
 SMALL = b"GET /small HTTP/1.1\r\nhost: x\r\nx-padding: " + b"y" * 800 + b"\r\n\r\n"
-KERNEL_BYTES = 16 * 1024
+KERNEL_BYTES = 8 * 1024
 """Of each socket's buffers: what is left waits in the gateway's process."""
 
 
@@ -45,7 +48,7 @@ class App:
                 self.gone += 1
                 return
             left.cancel()
-        await send_bytes(send, 200, (), ANSWER if scope["path"] == "/large" else b"s")
+        await send_bytes(send, 200, (), ANSWERS.get(scope["path"], b"s"))
 
     async def _left(self, receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -120,7 +123,7 @@ def read_all(client: socket.socket, piece: int = 65536, pause: float = 0.0) -> b
     return data
 
 
-@pytest.mark.parametrize("request_", [REQUEST, LAST, REQUEST * 50])
+@pytest.mark.parametrize("request_", [REQUEST, LAST, MEDIUM, REQUEST * 50])
 def test_a_client_that_takes_no_answer_is_ended(request_):
     with serving() as it, it.connect() as client:
         client.sendall(request_)

@@ -167,7 +167,15 @@ CASES = of_kind(
             ),
             (200, "success"),
         ),
+        raw("10,000 requests at once", (GET + b"\r\n") * 10_000, (200, ""), CLOSED),
         raw("ten requests at once", (GET + b"\r\n") * 10, (200, "")),
+        raw(
+            "a header without end behind a request",
+            GET + b"\r\n" + GET + b"x: 1\r\n" * 9_000,
+            CLOSED,
+            (200, ""),
+            (431, ""),
+        ),
         case(
             "a request behind a refused one",
             lambda a: POST + b"content-length: 5\r\n\r\nhello" + a.request(PULL),
@@ -176,7 +184,7 @@ CASES = of_kind(
         case(
             "a body longer than said",
             lambda a: http(a.sign(PULL), PULL) + b"GARBAGE\r\n\r\n",
-            INVALID,
+            CLOSED,
         ),
         # time
         slow("a connection without a word"),
