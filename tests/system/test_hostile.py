@@ -111,6 +111,8 @@ def arena(node: DemoNode) -> Arena:
     store = SqlStore(node.site.database_url)
     store.add_peer(pinned.node_id, None, 1)
     store.pin(pinned.node_id, [pinned.node_keys[0].public], "operator", 1)
+    # as its upkeep would do within half a minute
+    store.pin(node.site.node_id, Voice.of(node.site).identity.public_node_keys, "self", 1)
     store.close()
     posts = [
         signed({**PLAIN, "id": f"{ORIGIN_ID}/{name}", "text": name}, keys_of(member))

@@ -156,7 +156,8 @@ def _answer(connection: socket.socket) -> tuple[int, str]:
     head, _, body = data.partition(b"\r\n\r\n")
     status = int(head.split(b" ", 2)[1])
     media_type = (_field(head, b"content-type") or b"").decode()
-    return status, objection(status, media_type, body) or word(head, body)
+    first = body[: int(_field(head, b"content-length") or b"0")]  # others may follow
+    return status, objection(status, media_type, first) or word(head, body)
 
 
 def _is_complete(data: bytes) -> bool:
