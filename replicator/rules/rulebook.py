@@ -161,6 +161,13 @@ ARRIVING: Final[tuple[Rule[Any], ...]] = (
         "limits.peer_requests_per_second",
         "limits.peer_burst_requests_max",
     ),
+    _at(
+        _GATE,
+        "sender-places",
+        ErrorCode.BUSY,
+        "Of one proved sender only so many requests are under way at a time.",
+        "limits.peer_open_requests_max",
+    ),
 )
 """Asked of each request before anything is enqueued."""
 
@@ -169,8 +176,9 @@ READING: Final[tuple[Rule[Any], ...]] = (
         _ANSWER,
         "document",
         ErrorCode.MALFORMED,
-        "The body is a document of the protocol, nested only so deep.",
+        "The body is a document of the protocol, nested only so deep, of so many values at most.",
         "limits.json_depth_max",
+        "limits.document_parts_max",
     ),
     _at(
         _ANSWER,
