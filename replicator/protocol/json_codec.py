@@ -22,7 +22,8 @@ Tree = dict[str, Any]
 
 _DIGITS_MAX: Final = len(str(INTEGER_MAX))
 _LOOK_PARTS: Final = 10_000
-_STRING: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+"""Also one without an end: nothing is looked at twice, whatever the bytes are."""
 
 
 def decode(data: bytes, depth_max: int) -> Tree:

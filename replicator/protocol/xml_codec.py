@@ -98,8 +98,10 @@ def decode(data: bytes, depth_max: int) -> Tree:
 
 
 def count_parts(data: bytes) -> int:
-    """Return how many elements a document has at least: text has no such bracket."""
-    return data.count(b"<") - data.count(b"</")
+    """Return how many elements and CDATA sections a document has, in linear time."""
+    first, *others = data.split(b"<![CDATA[")
+    rest = b"".join([first, *(part.partition(b"]]>")[2] for part in others)])
+    return len(others) + rest.count(b"<") - rest.count(b"</")
 
 
 def encode(tree: Mapping[str, Any]) -> bytes:
@@ -144,7 +146,7 @@ def _parse(data: bytes) -> etree._Element:
         no_network=True,
         load_dtd=False,
         huge_tree=False,
-        strip_cdata=False,
+        strip_cdata=True,  # of many sections lxml joins a text in quadratic time
         collect_ids=False,
     )
     try:

@@ -1,5 +1,7 @@
 """Media types, and messages made of trees."""
 
+import time
+
 import msgspec
 import pytest
 
@@ -354,12 +356,42 @@ def test_a_document_of_too_many_parts_is_refused_before_it_is_read(media_type, d
         codec.decode(media_type, document, limits)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'"' + b'\\"' * 500_000,
+        b'"' * 1_000_000,
+        b'{"a":' + b'"\\' * 300_000,
+        b"," * 1_000_000,
+        b"<![CDATA[" * 110_000,
+        b"<![CDATA[]]>" * 80_000,
+        b"<a><![CDATA[<]]>" * 60_000,
+    ],
+)
+@pytest.mark.parametrize("media_type", [codec.JSON, codec.XML])
+def test_nothing_makes_counting_costly(media_type, data):
+    began = time.process_time()
+    with pytest.raises(Malformed):
+        codec.decode(media_type, data, Limits())
+    assert time.process_time() - began < 1.0
+
+
+def test_texts_of_many_sections_are_read_in_linear_time():
+    sections = b"<![CDATA[<]]>" * 40_000
+    data = b"<answer><status>success</status><cursor>%s</cursor></answer>" % sections
+    began = time.process_time()
+    assert codec.decode(codec.XML, data, Limits())["cursor"] == "<" * 40_000
+    assert time.process_time() - began < 1.0
+
+
 def test_marks_in_texts_are_no_parts():
     limits = Limits(document_parts_max=PARTS)
     text = ',[{\\"' * 9_000
     tree = {"status": "success", "cursor": text, "more": False}
     for media_type in (codec.JSON, codec.XML):
         assert codec.decode(media_type, codec.encode(media_type, tree), limits) == tree
+    sections = b"<answer><status>success</status><cursor><![CDATA[%s]]></cursor></answer>"
+    assert codec.decode(codec.XML, sections % (b"<a>" * 99_000), limits)["cursor"] == "<a>" * 99_000
 
 
 def test_the_fullest_message_that_is_allowed_is_read():

@@ -206,7 +206,7 @@ def test_the_ramp_never_exceeds_what_a_message_may_hold() -> None:
     limits = Limits(ramp_items_min=400)
     assert items_max(after(1), limits) == 400
     assert items_max(replace(after(1), ramp=4), limits) == 500
-    assert items_max(Breaker(), Limits(items_max=5_000)) == 5_000
+    assert items_max(Breaker(), Limits(items_max=5_000, document_parts_max=480_000)) == 5_000
 
 
 EVENTS = st.lists(
