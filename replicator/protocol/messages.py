@@ -45,12 +45,19 @@ class Model(msgspec.Struct, frozen=True):
     version: str = MODEL_VERSION
 
 
+class AskedModel(msgspec.Struct, frozen=True):
+    """The data model that a request names; there is none that goes without saying."""
+
+    name: str
+    version: str
+
+
 class RequestHead(msgspec.Struct, frozen=True):
     """What every request carries before its arguments."""
 
     type: str
     protocol: str
-    model: Model
+    model: AskedModel
 
 
 class Filter(msgspec.Struct, frozen=True, omit_defaults=True):

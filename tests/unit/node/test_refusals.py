@@ -67,6 +67,17 @@ def test_another_model_version(
 
 
 @ENCODINGS
+@pytest.mark.parametrize("model", [{}, {"name": "post"}, {"version": "1.0"}])
+def test_no_model_goes_without_saying(
+    nodes: tuple[Pool, Member, Member], media_type: str, model: dict[str, str]
+) -> None:
+    _, alpha, beta = nodes
+    document = {**put_of(alpha), "model": model}
+    status, tree = refused(beta, lambda: send(alpha, beta, document, media_type=media_type))
+    assert (status, tree["code"]) == (400, "malformed")
+
+
+@ENCODINGS
 def test_versions_are_looked_at_before_the_type(
     nodes: tuple[Pool, Member, Member], media_type: str
 ) -> None:
