@@ -72,8 +72,9 @@ _SCHEMAS: Final[dict[str, Schema]] = {
             "message": STRING,
             "retry_after": INTEGER,
             "time": INTEGER,
+            "types": list_of(STRING),
         },
-        *("code", "retry_after", "time"),
+        *("code", "retry_after", "time", "types"),
     ),
     "NodeDocument": answered(
         {

@@ -44,7 +44,7 @@ from tests.support.waiting import eventually
 
 TOKEN = "the-token-of-this-test"
 NAME = "gateway-of-this-test"
-POOL_KEY = PrivateKey.generate()
+POOL_KEY = PrivateKey.from_seed(b"the pool of the gateway's tests.")
 SENDER = Identity(NodeId("sender.example"), (PrivateKey.generate(),), (POOL_KEY,))
 PULL = {"type": "pull", "protocol": "1.0", "model": {"name": "post", "version": "1.0"}}
 

@@ -6,21 +6,26 @@ at status, media type and body of every answer, at methods, and at what the toke
 
 import json
 import re
+from collections import Counter
 
 import pytest
+from jsonschema_rs import validate
 
 from replicator.gateway import openapi_sync, sync
 from replicator.gateway.local_guard import TOKEN_FILE
 from replicator.protocol import codec, http_status
-from tests.support.gateway import call, limits_with, make_node, running
+from tests.support.gateway import SENDER, call, limits_with, make_node, running
 from tests.support.gateway_process import gateway_process
 from tests.support.home import make_home
+from tests.support.openapi_signed import Signer, description, refused
 from tests.support.schemathesis_run import Surface, run
 
 pytest_plugins = ["tests.support.work_fixtures"]
 
 WAIT_SECONDS = 0.2
 EXAMPLES = 4
+MEMBERS_EXAMPLES = 150
+POOL = SENDER.pool_keys[0].public
 # one sender sends everything here, and it is not the flood that is looked at
 LIMITS = {
     "local_wait_seconds": WAIT_SECONDS,
@@ -76,11 +81,43 @@ def test_the_listener_for_peers_does_what_its_description_says(process, tmp_path
     base = f"http://127.0.0.1:{process.sync_port}"
     description = tmp_path / "sync.json"
     description.write_text(json.dumps(openapi_sync.DESCRIPTION))
-    # no made-up request is signed: each is refused before its members are looked at
+    # no request is signed here: each is refused before its members are looked at
     status, printed = run(Surface(str(description), base, (401, 413)), tmp_path, examples=EXAMPLES)
     assert status == 0, printed
     assert generated(printed) >= 80, printed
     assert process.child.poll() is None
+
+
+def test_what_a_member_asks_is_answered_as_the_description_says(tmp_path):
+    notes = tmp_path / "answers"
+    with running(make_node(tmp_path, limits_with(**LIMITS))) as it, it.worker():
+        signer = Signer.of(SENDER, it.node.identity.node_id, notes).write(tmp_path / "signer.json")
+        described = tmp_path / "member.json"
+        described.write_text(json.dumps(description(POOL)))
+        base = f"http://127.0.0.1:{it.sync_port}"
+        # 410: no description knows which cursors there are
+        surface = Surface(str(described), base, (410,), signer=signer)
+        status, printed = run(surface, tmp_path, examples=MEMBERS_EXAMPLES)
+    assert status == 0, printed
+    heard = Counter(notes.read_text().splitlines())
+    assert all(line.endswith(" application/json signed") for line in heard), heard
+    assert heard["200 application/json signed"] > MEMBERS_EXAMPLES // 4, heard
+    assert heard["400 application/json signed"] > MEMBERS_EXAMPLES // 10, heard
+
+
+@pytest.mark.parametrize("media_type", [codec.JSON, codec.XML])
+def test_what_a_member_is_refused_is_described_for_each_status(tmp_path, media_type):
+    asked = [(status, tree) for status, trees in refused(POOL).items() for tree in trees]
+    with running(make_node(tmp_path, limits_with(**LIMITS))) as it, it.worker():
+        for status, tree in asked:
+            got = it.post(*it.signed(tree, media_type))
+            assert (got.status, got.is_signed) == (status, True), tree
+            schema = openapi_sync.DESCRIPTION["paths"]["/v1/sync"]["post"]["responses"]
+            assert media_type in schema[str(status)]["content"]
+            # a document in XML is a string to OpenAPI; it holds what the one in JSON does
+            told = schema[str(status)]["content"][codec.JSON]["schema"]
+            components = openapi_sync.DESCRIPTION["components"]
+            validate({**told, "components": components}, got.tree)
 
 
 def test_the_description_for_peers_names_every_path_and_method():
