@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from replicator.errors import Malformed
+from replicator.limits import PROTOCOL_FLOOR as FLOOR
 from replicator.node.context import Node
 from replicator.node.ports import Member, RefusalRecord
 from replicator.node.rekeying import pin_introduced, take_announcement
@@ -162,11 +163,21 @@ def _can_be_told(node: Node, tree: Any) -> bool:
     if len(node_document.compact(tree)) > node.limits.introduction_bytes_max:
         return False
     answer = {"status": "success", "introductions": [tree]}
-    try:
-        codec.decode(codec.XML, codec.encode(codec.XML, answer), node.limits)
-    except (Malformed, ValueError):
-        return False
+    for media_type in (codec.JSON, codec.XML):
+        try:
+            page = codec.encode(media_type, answer)
+            codec.decode(media_type, page, node.limits)
+        except (Malformed, ValueError):
+            return False
+        if not _fills_a_page(codec.count_parts(media_type, page), len(page)):
+            return False
     return True
+
+
+def _fills_a_page(parts: int, size: int) -> bool:
+    """Tell whether a page of documents like this one is none that anybody refuses unread."""
+    documents = min(FLOOR["items_max"], FLOOR["message_bytes_max"] // size)
+    return parts * documents <= FLOOR["document_parts_max"]
 
 
 def _look_up(node: Node, ids: set[NodeId]) -> _Known:

@@ -73,9 +73,14 @@ def decode(media_type: str, data: bytes, limits: Limits) -> Tree:
         limits: its ``json_depth_max`` and ``document_parts_max`` bound the nesting and the number
             of values, in XML too.
     """
-    if _COUNTS[media_type](data) > limits.document_parts_max:
+    if count_parts(media_type, data) > limits.document_parts_max:
         raise Malformed(f"the document has more than {limits.document_parts_max} parts")
     return _DECODERS[media_type](data, limits.json_depth_max)
+
+
+def count_parts(media_type: str, data: bytes) -> int:
+    """Return how many values a document has at least, unread."""
+    return _COUNTS[media_type](data)
 
 
 def encode(media_type: str, tree: Mapping[str, Any]) -> bytes:

@@ -59,8 +59,9 @@ class Redelivery(Monitor):
         world.watch.on("work", "reply", self._on_reply)
 
     def _on_admit(self, machine: "Machine", _: Any, took: Any, receipt: Any, *__: Any) -> None:
-        if took:
-            self._admitted[receipt.token] = self.world.scheduler.now
+        if took:  # what is stored lives from the time at which it was received
+            waited = machine.clock.now() - receipt.received_at
+            self._admitted[receipt.token] = self.world.scheduler.now - waited
 
     def _on_reply(self, machine: "Machine", _: Any, __: Any, gateway: str, reply: Any) -> None:
         self._answered.add(reply.token)

@@ -268,26 +268,52 @@ def test_a_document_that_does_not_count_is_left_out_and_the_rest_is_taken(
     assert set(addresses(alpha)) == {"beta", "gamma", "good"}
 
 
-@pytest.mark.parametrize("name", ["a b", "x><y", ""])
-def test_a_member_that_xml_cannot_carry_never_spoils_a_page_for_others(name: str) -> None:
-    pool, alpha, beta, _ = trio()
-    tree, keys = document(pool, "ghost")
-    content = {**tree["document"], name: 1}
+def signed_as_it_stands(
+    pool: Pool, content: codec.Tree, keys: tuple[PrivateKey, ...], **beside: Any
+) -> codec.Tree:
+    """Return a document of any content, signed with the pool's key and its own."""
     data = b"replicator:node:1.0\n" + msgspec.json.encode(content, order="sorted")
     signatures = [{"key": key.public, "value": b64url(key.sign(data))} for key in (*keys, pool.key)]
-    odd = {"document": content, "signatures": signatures}
+    return {"document": content, "signatures": signatures, **beside}
+
+
+@pytest.mark.parametrize("name", ["a b", "x><y", ""])
+@pytest.mark.parametrize("place", ["document", "limits", "models", "announcement", "beside"])
+def test_a_member_that_xml_cannot_carry_never_spoils_a_page_for_others(
+    name: str, place: str
+) -> None:
+    pool, alpha, beta, _ = trio()
+    tree, keys = document(pool, "ghost")
+    content, beside = msgspec.to_builtins(tree["document"]), {}
+    if place == "document":
+        content[name] = 1
+    elif place == "limits":
+        content["limits"][name] = 1
+    elif place == "models":
+        content["models"] = [{"name": "post", "version": "1.0", name: 1}]
+    elif place == "announcement":
+        content["announcement"] = {name: 1}
+    else:
+        beside = {name: 1}
+    odd = signed_as_it_stands(pool, content, keys, **beside)
     assert node_document.read_tree(odd).id == "ghost"
     assert take(beta.node, pool.key.public, [odd], alpha.id).ignored == 1
     assert "ghost" not in {member.node for member in beta.store.members()}
+
+
+def test_a_member_of_more_parts_than_a_page_may_have_spoils_none() -> None:
+    pool, alpha, beta, _ = trio()
+    tree, keys = document(pool, "ghost")
+    odd = signed_as_it_stands(pool, {**tree["document"], "newer": [0] * 7_000}, keys)
+    assert node_document.read_tree(odd).id == "ghost"
+    assert take(beta.node, pool.key.public, [odd], alpha.id).ignored == 1
 
 
 def test_a_member_of_a_later_version_is_told_on_as_it_was_signed() -> None:
     pool, alpha, beta, _ = trio()
     tree, keys = document(pool, "later")
     content = {**tree["document"], "newer": {"a": [1, True, None]}}
-    data = b"replicator:node:1.0\n" + msgspec.json.encode(content, order="sorted")
-    signatures = [{"key": key.public, "value": b64url(key.sign(data))} for key in (*keys, pool.key)]
-    plant(beta, pool, {"document": content, "signatures": signatures})
+    plant(beta, pool, signed_as_it_stands(pool, content, keys))
     assert asked(alpha, beta).added == 1
     assert "later" in addresses(alpha)
 
