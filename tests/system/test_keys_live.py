@@ -1,15 +1,17 @@
 """Keys change while three real nodes publish without pause: no post is lost, none gets in wrongly.
 
 One node rotates its key with a short overlap and revokes the old one; another loses its key
-without a word, and the operators of the others pin the new one. Whoever has the old keys tries
-meanwhile to speak and to bring posts in.
+without a word, and the operators of the others pin the new one; a third revokes a key that still
+signs. Whoever has the old keys tries meanwhile to speak and to bring posts in.
 """
 
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import count
 
 import pytest
+from msgspec import structs
 
 from replicator.adapters.keyfiles import KeyFiles
 from replicator.adapters.sql.store import SqlStore
@@ -23,7 +25,7 @@ from replicator.protocol.post import Content, Post
 from replicator.protocol.signing import PrivateKey, fingerprint, sign_post
 from tests.support.board import Board
 from tests.support.cli_home import CliHome
-from tests.support.harm import IMPATIENT, found_nodes, ready, running
+from tests.support.harm import IMPATIENT, found_nodes, publish, ready, running
 from tests.support.live import Voice
 from tests.support.waiting import eventually
 
@@ -241,3 +243,76 @@ def test_a_lost_key_is_pinned_anew_by_the_operators_and_nothing_is_lost(nodes) -
         assert bring(voice, peer, late) == ("refused", "origin-key")
     assert bring(Voice.of(peers[0].site), gamma, late) == ("refused", "origin-key")
     all_equal(nodes, boards, before)
+
+
+def smaller(node: DemoNode, own: Post, key: PrivateKey) -> Post:
+    """Return another content under the id of a node's post, with the digest that would win."""
+    keys = (key, *Voice.of(node.site).identity.pool_keys)
+    texts = (f"forged {number}" for number in count())
+    made = (sign_post(structs.replace(own.content, text=text), keys, Limits()) for text in texts)
+    return next(post for post in made if post.digest < own.digest)
+
+
+def held(node: DemoNode, post_id: GlobalId) -> Post | None:
+    """Return what a node holds under an id."""
+    with reading(node) as store:
+        return next(iter(store.get(ids=[post_id])), None)
+
+
+def hold(nodes: list[DemoNode], post: Post) -> bool:
+    """Tell whether all nodes hold this very post under its id."""
+    found = [held(node, post.id) for node in nodes]
+    return all(one is not None and one.digest == post.digest for one in found)
+
+
+def published(node: DemoNode, name: str) -> Post:
+    """Publish a post at a node and return it."""
+    publish(node, [f'{{"id": "{name}", "text": "my own"}}'.encode()])
+    post = held(node, GlobalId(f"{node.site.node_id}/{name}"))
+    assert post is not None
+    return post
+
+
+def test_a_stolen_key_that_is_current_is_revoked_and_what_only_it_signed_gives_way(nodes) -> None:
+    gamma, victim, other = nodes
+    peers = [gamma, other]
+    at_victim = home_of(victim)
+    (stolen,) = Voice.of(victim.site).identity.node_keys
+    thief = with_keys(victim, stolen)
+    at_victim("keys", "rotate", "--again", "--yes")
+    restart(victim)
+    new = at_victim.json("keys", "list")[0]["key"]
+    for peer in peers:
+        eventually(lambda peer=peer: states(peer, victim).get(new), "it is followed", seconds=20)
+        assert {key: state for key, (state, _) in states(peer, victim).items()} == {
+            new: "current",
+            stolen.public: "current",
+        }
+    own = published(victim, "owned")
+    assert (own.signed_by(new), own.signed_by(stolen.public)) == (True, True)
+    eventually(lambda: hold(peers, own), "the peers have it", seconds=20)
+
+    # both keys count: the smaller digest wins, and it is the thief's
+    second = smaller(victim, own, stolen)
+    assert bring(thief, gamma, second) == ("stored", None)
+    eventually(lambda: hold(peers, second), "the thief's content takes its place", seconds=20)
+
+    at_victim("keys", "revoke", fingerprint(stolen.public), "--yes")
+    restart(victim)
+    for peer in peers:
+        eventually(
+            lambda peer=peer: states(peer, victim)[stolen.public] == ("revoked", None),
+            "the revocation is known",
+            seconds=20,
+        )
+    holders = peers  # the origin's own node is not looked at: it has no pins of its own
+    eventually(lambda: hold(holders, own), "the origin's content is back", seconds=EQUAL_SECONDS)
+    for peer, bearer in zip(peers, peers[::-1], strict=True):
+        assert answer_to(thief, peer) == "key-changed"
+        late = forged(victim, "late", stolen)
+        assert bring(Voice.of(bearer.site), peer, late) == ("refused", "origin-key")
+        assert bring(Voice.of(bearer.site), peer, second)[0] in ("refused", "known")
+    assert hold(holders, own)
+    shown = at_victim.json("keys", "list")
+    assert [key["state"] for key in shown if key["key"] == stolen.public] == ["revoked"]
+    assert new in {key["key"] for key in shown if key["state"] == "current"}
