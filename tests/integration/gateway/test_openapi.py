@@ -24,7 +24,7 @@ pytest_plugins = ["tests.support.work_fixtures"]
 
 WAIT_SECONDS = 0.2
 EXAMPLES = 4
-MEMBERS_EXAMPLES = 150
+MEMBERS_EXAMPLES = 60
 POOL = SENDER.pool_keys[0].public
 # one sender sends everything here, and it is not the flood that is looked at
 LIMITS = {
