@@ -92,14 +92,24 @@ class LocalValkey(Local, RedisContainer):
 
 
 class LocalRabbit(Local, RabbitMQContainer):
-    """A private RabbitMQ on free ports; needs Debian's package."""
+    """A private RabbitMQ on free ports; needs Debian's package.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: for all that it writes.
+        tls: its certificate and key, and the authority of its clients' certificates: it listens
+            for TLS too.
+    """
+
+    def __init__(self, folder: Path, tls: tuple[Path, Path, Path] | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.tls_port = 0 if tls is None else free_port()
         self._folder = folder
         self._port, distribution, self._epmd = free_port(), free_port(), free_port()
         (folder / "plugins").write_text("[].\n")
-        (folder / "rabbitmq.conf").write_text("log.console = true\nlog.console.level = info\n")
+        conf = ["log.console = true", "log.console.level = info"]
+        if tls is not None:
+            conf += _tls_listener(self.tls_port, *tls)
+        (folder / "rabbitmq.conf").write_text("\n".join(conf) + "\n")
         env = {
             "HOME": str(folder),
             "RABBITMQ_NODENAME": f"test{self._port}@localhost",
@@ -149,6 +159,18 @@ class LocalRabbit(Local, RabbitMQContainer):
             environ = process.info["environ"] or {}
             if process.info["name"] == "epmd" and environ.get("ERL_EPMD_PORT") == str(self._epmd):
                 process.kill()
+
+
+def _tls_listener(port: int, certificate: Path, key: Path, authority: Path) -> list[str]:
+    """Return lines of RabbitMQ's settings: TLS both ways on loopback."""
+    return [
+        f"listeners.ssl.default = 127.0.0.1:{port}",
+        f"ssl_options.cacertfile = {authority}",
+        f"ssl_options.certfile = {certificate}",
+        f"ssl_options.keyfile = {key}",
+        "ssl_options.verify = verify_peer",
+        "ssl_options.fail_if_no_peer_cert = true",
+    ]
 
 
 class LocalWorker(Local, CeleryWorkerContainer):
