@@ -19,9 +19,10 @@ from replicator.protocol import codec, envelope
 from replicator.protocol.ids import NodeId
 from replicator.protocol.signing import PrivateKey
 from tests.support.gateway import PULL, SENDER, Running, call, limits_with, make_node, running
-from tests.support.waiting import eventually
 
 MESSAGE_BYTES = 1024 * 1024
+ROOM_BYTES = 4 * MESSAGE_BYTES
+ADDRESS = "127.0.0.1"
 PINNED = Identity(NodeId("pinned.example"), (PrivateKey.generate(),))
 LATE = 10
 """Bytes of a late body that are not sent."""
@@ -124,31 +125,34 @@ def addressed(it: Running) -> None:
         pass
 
 
+def is_open(it: Running) -> Any:
+    """Leave a request open."""
+    return it.gateway._sync._in_flight.enter(ADDRESS)
+
+
 @contextmanager
-def _open(it: Running, sent: int, declared: int) -> Iterator[None]:
-    head = "POST /v1/sync HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-    with socket.create_connection(("127.0.0.1", it.sync_port)) as client:
-        client.sendall(f"{head}content-length: {declared}\r\n\r\n".encode() + b" " * sent)
-        eventually(lambda: it.gateway._sync.in_flight == (1, sent), "one is open")
+def fills(it: Running) -> Iterator[None]:
+    """Leave a request open that leaves no room for another's body."""
+    with is_open(it) as hold:
+        hold.grow(ROOM_BYTES - 10)
         yield
 
 
-def is_open(it: Running) -> Any:
-    """Leave a request open that has one byte so far."""
-    return _open(it, 1, 100)
-
-
-def fills(it: Running) -> Any:
-    """Leave a request open that leaves no room for another's body."""
-    return _open(it, MESSAGE_BYTES - 10, MESSAGE_BYTES)
+@contextmanager
+def has_all_places(it: Running) -> Iterator[None]:
+    """Leave as many requests of the sender under way as may be."""
+    with ExitStack() as stack:
+        for _ in range(it.node.limits.peer_open_requests_max):
+            stack.enter_context(it.gateway._sync._senders.take(SENDER.node_id))
+        yield
 
 
 def asked_often(it: Running) -> None:
     """Use up the sender's own rate, as through other gateways."""
     it.gateway._sync._claims._burst = 1000.0
-    answers = [it.post(*it.signed(nonce=NONCE)).status]
-    while answers[-1] in (200, 409):
-        answers.append(it.post(*it.signed()).status)
+    answer = it.post(*it.signed(nonce=NONCE)).body
+    while b"asks too often" not in answer:
+        answer = it.post(*it.signed()).body
 
 
 def knows_the_nonce(it: Running) -> None:
@@ -195,7 +199,7 @@ FAULTS = {
     "body-size": Fault("the body has more than", doing(declared=MESSAGE_BYTES + 1)),
     "body-time": Fault("no complete body within", doing(withheld=LATE), limits=SLOW),
     "body-room": Fault(
-        "too much is in flight", limits={"in_flight_bytes_max": MESSAGE_BYTES}, before=fills
+        "too much is in flight", limits={"in_flight_bytes_max": ROOM_BYTES}, before=fills
     ),
     "envelope": Fault("bad-signature", damaging("signature-input", lambda text: text + ";x=1")),
     "recipient": Fault("the request is for another node", doing(recipient="other.example")),
@@ -213,6 +217,7 @@ FAULTS = {
         limits={"peer_requests_per_second": 0.001, "peer_burst_requests_max": 2},
         before=asked_often,
     ),
+    "sender-places": Fault("of this sender are under way", before=has_all_places),
     "document": Fault("malformed", asking(odd=1.5)),
     "versions": Fault("version-mismatch", asking(protocol="9.9")),
     "type": Fault("request type", asking(type="fly")),

@@ -305,7 +305,7 @@ def test_a_stolen_key_that_is_current_is_revoked_and_what_only_it_signed_gives_w
             "the revocation is known",
             seconds=20,
         )
-    holders = peers  # the origin's own node is not looked at: it has no pins of its own
+    holders = [*peers, victim]
     eventually(lambda: hold(holders, own), "the origin's content is back", seconds=EQUAL_SECONDS)
     for peer, bearer in zip(peers, peers[::-1], strict=True):
         assert answer_to(thief, peer) == "key-changed"
