@@ -90,6 +90,33 @@ def _or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+_OUTCOME: Final = answered(
+    {
+        "status": {"enum": ["stored", "known", "conflict", "refused"]},
+        "id": GLOBAL_ID,
+        "digest": DIGEST,
+        "reason": STRING,
+        "field": STRING,
+        "notices": list_of(STRING),
+    },
+    *("id", "digest", "reason", "field"),
+)
+_STATE: Final = answered(
+    {
+        "node": NODE_ID,
+        "pools": list_of(KEY),
+        "posts": INTEGER,
+        "peers": INTEGER,
+        "gaps": INTEGER,
+        "queued": _or_null(INTEGER),
+        "cursor": CURSOR,
+        "floor": {**INTEGER, "description": "Posts dated before are not kept (ms)."},
+        "full": {**BOOLEAN, "description": "There is no room for another post."},
+        "time": INTEGER,
+    }
+)
+
+
 def _schemas(limits: Limits) -> dict[str, Schema]:
     tag = {**TEXT, "minLength": 1, "maxLength": limits.tag_chars_max}
     attachment = {"digest": DIGEST, "mimetype": TEXT, "name": TEXT, "size": INTEGER}
@@ -112,17 +139,7 @@ def _schemas(limits: Limits) -> dict[str, Schema]:
         "Draft": asked(draft),
         # each is judged alone: one that does not have the form of a draft is one refused result
         "Batch": asked({"posts": list_of({}, maxItems=limits.items_max)}, "posts"),
-        "Result": answered(
-            {
-                "status": {"enum": ["stored", "known", "conflict", "refused"]},
-                "id": GLOBAL_ID,
-                "digest": DIGEST,
-                "reason": STRING,
-                "field": STRING,
-                "notices": list_of(STRING),
-            },
-            *("id", "digest", "reason", "field"),
-        ),
+        "Result": _OUTCOME,
         "Results": answered({"results": list_of(ref("Result"))}),
         "Content": answered(
             {
@@ -139,20 +156,7 @@ def _schemas(limits: Limits) -> dict[str, Schema]:
         ),
         "Posts": answered({"posts": list_of(ref("Post")), **page}),
         "Changes": answered({"changes": list_of(ref("Post")), **page}),
-        "Status": answered(
-            {
-                "node": NODE_ID,
-                "pools": list_of(KEY),
-                "posts": INTEGER,
-                "peers": INTEGER,
-                "gaps": INTEGER,
-                "queued": _or_null(INTEGER),
-                "cursor": CURSOR,
-                "floor": {**INTEGER, "description": "Posts dated before are not kept (ms)."},
-                "full": {**BOOLEAN, "description": "There is no room for another post."},
-                "time": INTEGER,
-            }
-        ),
+        "Status": _STATE,
         "Error": answered(
             {"error": answered({"code": STRING, "message": STRING, "field": STRING}, "field")}
         ),
