@@ -27,12 +27,6 @@ DAY_MS = 86_400_000
 SECRET = "correct horse"
 
 
-@pytest.fixture(autouse=True)
-def _only_settings_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "NODE_ID", "DATABASE_URL", "WORK_URL", "KEY_PASSPHRASE"):
-        monkeypatch.delenv(f"REPLICATOR_{name}", raising=False)
-
-
 @pytest.fixture
 def home(tmp_path: Path) -> CliHome:
     home = CliHome(tmp_path / "home")

@@ -37,12 +37,6 @@ PASSPHRASE = "correct horse"
 SECRET = "s3cret-of-the-test"
 
 
-@pytest.fixture(autouse=True)
-def _only_settings_of_the_test(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HOME", "NODE_ID", "DATABASE_URL", "WORK_URL", "KEY_PASSPHRASE"):
-        monkeypatch.delenv(f"REPLICATOR_{name}", raising=False)
-
-
 @pytest.fixture
 def home(
     tmp_path: Path, valkey_server: PrivateServer, monkeypatch: pytest.MonkeyPatch
